@@ -1,0 +1,27 @@
+"""Reading a market, and what strategies need beside it. Names are loaded when first used, so that importing a part
+of ``kit`` (the streamer does) costs only that part."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kit.candle_reader import CandleFileReader
+    from kit.market import Market
+    from kit.times import next_run_time, now_time
+
+_HOME = {
+    "CandleFileReader": "kit.candle_reader",
+    "Market": "kit.market",
+    "next_run_time": "kit.times",
+    "now_time": "kit.times",
+}
+
+__all__ = ["CandleFileReader", "Market", "next_run_time", "now_time"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kit' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,142 @@
+"""Step: look-backs. What was stored is compared with what the exchange says later; a difference becomes a revision."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+
+import polars as pl
+import structlog
+
+from flows.context import Period
+from kit.budget import Urgency
+from kit.buffer.fills import Revision, differences, store_revisions, stored_candles
+from kit.buffer.read import Span, current_view, read_candles, read_view
+from kit.buffer.states import save_states
+from kit.buffer.view import View
+from kit.completeness import Window
+from kit.dialect.klines import plan_pages
+from kit.errors import ExchangeError
+from kit.words import Candle, Source, from_ms, to_ms
+
+log = structlog.get_logger(__name__)
+
+SOON_AFTER_CLOSE = timedelta(seconds=60)
+"""A REST row taken within this time of its close may have been early, and is read once more when it is older."""
+
+AUDIT_EVERY = timedelta(hours=1)
+AUDIT_SYMBOLS = 24
+"""Symbols an audit compares; with at most 99 candles each it costs a weight of 24 in an hour."""
+
+AUDIT_CANDLES = 99
+
+
+async def look_back(period: Period) -> str:
+    """Compare late stream finals, read REST's early rows once more, audit a sample each hour."""
+    late = compare_late_finals(period)
+    try:
+        reread = await read_again(period)
+        audited = await audit(period)
+    except ExchangeError as error:
+        log.warning("audit.postponed", market=period.folder.candles.name, error=str(error))
+        return "postponed"
+    save_states(period.folder, period.states)
+    return f"{late + reread + audited} revised"
+
+
+def compare_late_finals(period: Period) -> int:
+    """Stream finals that came after REST had filled their slot: where they differ, the final is what is true."""
+    view = current_view(period.folder)
+    if not view.streams or not view.rests:
+        return 0
+    first_ms = min(file.first_ms for file in view.streams)
+    last_ms = max(file.last_ms for file in view.streams)
+    readable = stored_candles(period.folder, Span(first_ms, last_ms))
+    by_rest = {key: value for key, value in readable.items() if value[1] == Source.REST}
+    if not by_rest:
+        return 0
+    finals = _candles(read_view(period.folder, View(streams=view.streams), list(STREAM_COLUMNS)))
+    return _revise(period, differences(by_rest, finals, "the stream's final came after REST"))
+
+
+async def read_again(period: Period) -> int:
+    """Rows that REST gave soon after their close, asked for once more now that they are older."""
+    step = period.window.step_ms
+    until_ms = to_ms(period.exchange_now() - SOON_AFTER_CLOSE) // step * step
+    since_ms = max(period.states.reread_until_ms + step, period.window.first_ms + step)
+    if until_ms < since_ms:
+        return 0
+    # Older rows were taken late and need no second look, so no need to read far back at a first start.
+    span = Span(max(since_ms, until_ms - 2 * AUDIT_CANDLES * step), until_ms)
+    frame = read_candles(period.folder, columns=["source", "received_time"], span=span)
+    soon = pl.col("received_time") - pl.col("candle_begin_time") < period.config.interval.delta + SOON_AFTER_CLOSE
+    early = frame.filter(pl.col("source") == Source.REST.value, soon)
+    begins: dict[str, list[int]] = defaultdict(list)
+    for symbol, begin in early.select(pl.col("symbol").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms")).rows():
+        begins[symbol].append(begin)
+    revised = await _compare(period, begins, "REST, read once more")
+    period.states.reread_until_ms = until_ms
+    return revised
+
+
+async def audit(period: Period) -> int:
+    """Each hour a sample of symbols: their last candles, whatever their source, against REST."""
+    now_ms = to_ms(period.exchange_now())
+    if now_ms - period.states.audited_at_ms < AUDIT_EVERY.total_seconds() * 1000:
+        return 0
+    step = period.window.step_ms
+    until_ms = (now_ms - int(SOON_AFTER_CLOSE.total_seconds() * 1000)) // step * step
+    window = Window(until_ms - AUDIT_CANDLES * step, until_ms - step, step)
+    sample = random.sample(sorted(period.trading), min(AUDIT_SYMBOLS, len(period.trading)))
+    revised = await _compare(
+        period, {symbol: [window.first_ms, window.last_ms] for symbol in sample}, "hourly audit against REST"
+    )
+    period.states.audited_at_ms = now_ms
+    log.info("audit.done", market=period.folder.candles.name, symbols=len(sample), revised=revised)
+    return revised
+
+
+async def _compare(period: Period, begins: dict[str, list[int]], reason: str) -> int:
+    """Compare what is readable of each symbol, from its first to its last begin time, with what REST says now."""
+    interval, venue = period.config.interval, period.config.trade_type.venue
+
+    async def truth(symbol: str, first_ms: int, last_ms: int) -> list[Candle]:
+        pages = plan_pages(venue, interval, first_ms, last_ms)
+        rows = [await period.client.klines(symbol, interval, page, Urgency.HISTORY) for page in pages]
+        return [candle for page_rows in rows for candle in page_rows]
+
+    if not begins:
+        return 0
+    answers = await asyncio.gather(*(truth(symbol, min(at), max(at)) for symbol, at in begins.items()))
+    final_before = period.final_before_ms()
+    told = [candle for rows in answers for candle in rows if candle.begin_ms + interval.ms <= final_before]
+    first_ms = min(min(at) for at in begins.values())
+    last_ms = max(max(at) for at in begins.values())
+    stored = stored_candles(period.folder, Span(first_ms + interval.ms, last_ms + interval.ms), list(begins))
+    return _revise(period, differences(stored, told, reason))
+
+
+def _revise(period: Period, revisions: list[Revision]) -> int:
+    store_revisions(period.folder, revisions)
+    for revision in revisions:
+        log.warning(
+            "candle.revised",
+            market=period.folder.candles.name,
+            symbol=revision.symbol,
+            begin=from_ms(revision.new.begin_ms).isoformat(),
+            was=revision.old_source,
+            reason=revision.reason,
+        )
+    period.revised += len(revisions)
+    return len(revisions)
+
+
+STREAM_COLUMNS = tuple(name if name != "begin_ms" else "candle_begin_time" for name in Candle._fields)
+
+
+def _candles(frame: pl.DataFrame) -> Iterable[Candle]:
+    plain = frame.with_columns(pl.col("symbol").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms"))
+    return (Candle(*row) for row in plain.select(STREAM_COLUMNS).rows())

@@ -1,0 +1,108 @@
+"""What every step of a period needs: the market's config, its folder, the exchange, and the exchange's clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from kit.budget import WeightBudget
+from kit.buffer.layout import Folder
+from kit.buffer.states import States, load_states
+from kit.completeness import Window
+from kit.config import MarketConfig, load_config
+from kit.dialect.hosts import Endpoints, host_of
+from kit.dialect.rest import RestClient
+from kit.dialect.symbols import SymbolInfo
+from kit.errors import ExchangeError
+from kit.words import from_ms, to_ms, utc_now
+
+log = structlog.get_logger(__name__)
+
+FINAL_AFTER = timedelta(seconds=2)
+"""A REST row counts as final so long after its close by the exchange's clock. The exchange publishes no bound; its
+own last frames of quiet symbols come about 2 s after the close (BINANCE.md section 6)."""
+
+
+@dataclass
+class Period:
+    """One market's period while it is worked on. ``run_time`` is the close that it is about."""
+
+    config: MarketConfig
+    folder: Folder
+    run_time: datetime
+    client: RestClient
+    started_at: datetime = field(default_factory=utc_now)
+    offset: timedelta = timedelta(0)
+    states: States = field(default_factory=States)
+    symbols: tuple[SymbolInfo, ...] = ()
+    trading: frozenset[str] = frozenset()
+    filled: int = 0
+    revised: int = 0
+    history_left: int = 0
+
+    @property
+    def begin_ms(self) -> int:
+        """Begin time of the candle that closed at the run time."""
+        return to_ms(self.run_time) - self.config.interval.ms
+
+    @property
+    def window(self) -> Window:
+        """The ``num_candles`` begin times up to this period's."""
+        step = self.config.interval.ms
+        return Window(self.begin_ms - (self.config.num_candles - 1) * step, self.begin_ms, step)
+
+    @property
+    def market_symbols(self) -> list[str]:
+        """The symbols that are looked at: those that trade, and those that did within the window."""
+        oldest_ms = self.window.first_ms
+        stopped = {
+            symbol
+            for symbol, state in self.states.symbols.items()
+            if state.stopped_ms is not None and state.stopped_ms >= oldest_ms
+        }
+        return sorted(self.trading | stopped)
+
+    def exchange_now(self) -> datetime:
+        """The exchange's clock, as far as the last measurement tells."""
+        return utc_now() + self.offset
+
+    def final_before_ms(self) -> int:
+        """Candles that close before this moment are final when REST tells them."""
+        return to_ms(self.exchange_now() - FINAL_AFTER)
+
+
+@asynccontextmanager
+async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Period]:
+    """The period of a market, with a client to its exchange.
+
+    Raises:
+        ConfigError, FolderError: the config or the folder cannot be used.
+    """
+    config = load_config(base_dir)
+    folder = Folder(base_dir, config.trade_type, config.interval, config.save_type)
+    folder.open_for_writing()
+    host = host_of(config.trade_type.venue, Endpoints(config.endpoints.rest, config.endpoints.ws), proxy=config.proxy)
+    async with RestClient(
+        host,
+        WeightBudget(host.pool),
+        proxy=config.proxy,
+        timeout=timedelta(seconds=config.http_timeout_sec),
+        fetchers=config.num_rest_fetchers,
+    ) as client:
+        period = Period(config, folder, run_time, client, states=load_states(folder))
+        try:
+            period.offset = timedelta(milliseconds=(await client.clock_offset(samples=1)).offset_ms)
+        except ExchangeError as error:
+            # The local clock serves meanwhile; what REST answers without it is judged a little less surely.
+            log.warning("clock.unknown", market=folder.candles.name, error=str(error))
+        yield period
+
+
+def moment_of(ms: int) -> str:
+    """A moment for people's logs."""
+    return from_ms(ms).strftime("%Y-%m-%d %H:%M:%SZ")

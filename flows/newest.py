@@ -1,0 +1,115 @@
+"""Step: the period that just closed. Whatever the stream has not delivered is fetched by REST, until nothing is missing
+or the market's patience (``candle_close_timeout_sec``) ends."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from flows.context import Period
+from flows.gaps import ask, look, store
+from flows.records import write_newest
+from kit.budget import Urgency
+from kit.completeness import Findings, Window, to_ask
+from kit.dialect.klines import Page, plan_pages
+from kit.errors import ExchangeError, StopError
+from kit.words import Candle
+
+log = structlog.get_logger(__name__)
+
+PAUSE = timedelta(seconds=0.5)
+"""Between two rounds for what neither stream nor REST had."""
+
+STORE_EVERY = 0.1
+"""Seconds: fetched candles become readable in batches, since each batch is a file."""
+
+
+async def complete_newest(period: Period) -> str:
+    """Fill the newest period and write its ledger record, complete or not."""
+    deadline = period.run_time + timedelta(seconds=period.config.candle_close_timeout_sec)
+    findings = look(period, period.window)
+    while True:
+        pages = newest_pages(period, findings)
+        if pages:
+            await _fetch(period, pages)
+            findings = look(period, period.window)
+        missing = findings.missing_at(period.window.size - 1)
+        record = write_newest(period, findings)
+        if not missing or period.exchange_now() >= deadline:
+            break
+        await asyncio.sleep(PAUSE.total_seconds())
+        findings = look(period, period.window)
+    event = log.info if record.complete else log.warning
+    event(
+        "period.complete" if record.complete else "period.incomplete",
+        market=period.folder.candles.name,
+        run_time=period.run_time.isoformat(),
+        expected=record.expected,
+        by_stream=record.by_stream,
+        by_rest=record.by_rest,
+        missing=record.missing[:20],
+        seconds=record.seconds_to_complete,
+    )
+    return f"{record.expected - len(record.missing)}/{record.expected}"
+
+
+def newest_pages(period: Period, findings: Findings) -> dict[str, Page]:
+    """For each symbol whose newest candle is missing the cheapest page that ends with it.
+
+    Where older candles are missing just before it (a first start, an outage) the page takes as many of them along as
+    cost no more than fetching them later.
+    """
+    last_ms = findings.window.last_ms
+    missing = set(findings.missing_at(findings.window.size - 1))
+    ranges = {symbol: spans[0] for symbol, spans in to_ask(findings).items() if symbol in missing}
+    venue = period.config.trade_type.venue
+    return {
+        symbol: plan_pages(venue, period.config.interval, first_ms, last_ms)[0]
+        for symbol, (first_ms, end_ms) in ranges.items()
+        if end_ms == last_ms
+    }
+
+
+async def _fetch(period: Period, pages: dict[str, Page]) -> None:
+    """Fetch and store the pages; a stop of the exchange, or no connection at all, ends the round."""
+    fetched: list[Candle] = []
+    waiting = dict(pages)
+    problems: list[ExchangeError] = []
+
+    async def work() -> None:
+        while waiting and not any(isinstance(problem, StopError) for problem in problems):
+            symbol, page = waiting.popitem()
+            try:
+                fetched.extend(await ask(period, symbol, page, Urgency.NEWEST))
+            except ExchangeError as error:
+                problems.append(error)
+
+    workers = [asyncio.create_task(work()) for _ in range(period.config.num_rest_fetchers)]
+    while True:
+        _, pending = await asyncio.wait(workers, timeout=STORE_EVERY)
+        if fetched:
+            batch, fetched[:] = fetched[:], []
+            await store(period, batch)
+            # What the stream has delivered meanwhile need not be asked for.
+            for symbol in set(waiting) - set(_missing_now(period)):
+                if waiting.get(symbol, Page(0, 0, 0, 0)).limit == 1:
+                    waiting.pop(symbol, None)
+        if not pending:
+            break
+    for worker in workers:
+        worker.result()
+    if problems:
+        log.warning(
+            "rest.failed",
+            market=period.folder.candles.name,
+            failed=len(problems),
+            asked=len(pages),
+            first=str(problems[0]),
+        )
+
+
+def _missing_now(period: Period) -> list[str]:
+    newest = Window(period.begin_ms, period.begin_ms, period.window.step_ms)
+    return look(period, newest).missing_at(0)

@@ -1,0 +1,68 @@
+"""Writing the ledger: the newest period's record as soon as it is known, the window's wherever they changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from flows.context import Period
+from kit.buffer.ledger import Ledger, LedgerRecord
+from kit.completeness import Findings, record_of
+from kit.words import utc_now
+
+UNCHANGED = ("expected", "by_stream", "by_rest", "missing", "excused", "complete")
+
+
+def write_newest(period: Period, findings: Findings) -> LedgerRecord:
+    """Write the record of the period's run time, and return it."""
+    ledger = Ledger(period.folder)
+    record = record_of(
+        findings,
+        findings.window.size - 1,
+        now=_now(period),
+        before=ledger.get(period.run_time),
+        started_at=period.started_at,
+    )
+    ledger.put([record])
+    return record
+
+
+def write_window(period: Period, findings: Findings) -> int:
+    """Write the records of all run times whose state is another than the ledger says; how many.
+
+    A run time that was complete and whose candles are no longer readable becomes incomplete again: the ledger never
+    says more than can be read.
+    """
+    ledger = Ledger(period.folder)
+    window = findings.window
+    step = window.step_ms
+    written = ledger.between(window.first_ms + step, window.last_ms + step)
+    now = _now(period)
+    expected = findings.expected.sum(axis=0)
+    missing = findings.missing.sum(axis=0)
+    changed = []
+    for index in range(window.size):
+        before = written.get(window.begin_ms(index) + step)
+        settled = before is not None and before.complete and before.expected == expected[index]
+        if settled and not missing[index]:
+            continue
+        record = record_of(findings, index, now=now, before=before)
+        if before is None or any(getattr(record, name) != getattr(before, name) for name in UNCHANGED):
+            changed.append(record)
+    ledger.put(changed)
+    ledger.forget_before(window.first_ms)
+    return len(changed)
+
+
+def count_in_newest(period: Period) -> None:
+    """Note in the newest record how many candles this period's work filled and revised."""
+    ledger = Ledger(period.folder)
+    record = ledger.get(period.run_time)
+    if record is not None and (record.filled, record.revised) != (period.filled, period.revised):
+        ledger.put([msgspec.structs.replace(record, filled=period.filled, revised=period.revised)])
+
+
+def _now(period: Period) -> datetime:
+    """Completed when *we* could read it, by the exchange's clock, as run times are."""
+    return max(utc_now() + period.offset, period.run_time)

@@ -1,0 +1,115 @@
+"""A period's work, step by step. Plain functions: whoever calls them (the command, the worker, a Prefect flow) only
+decides when, and shows what came out.
+
+Every step looks at what is on disk and does what is missing, so doing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from flows.audits import look_back
+from flows.compacting import compact_buffer
+from flows.context import Period, open_period
+from flows.funding import refresh_funding
+from flows.history import fill_history
+from flows.membership import refresh_exchange_info
+from flows.newest import complete_newest
+from flows.records import count_in_newest
+from kit.buffer.layout import Folder
+from kit.buffer.ledger import Ledger, LedgerRecord
+from kit.buffer.locks import hold
+from kit.errors import BmacError, FolderBusyError
+from kit.words import utc_now
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step did. ``error`` is None when it went well."""
+
+    name: str
+    started_at: datetime
+    ended_at: datetime
+    summary: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a period's work came to. ``already_done``: an earlier run had completed the period."""
+
+    record: LedgerRecord
+    steps: tuple[StepReport, ...]
+    already_done: bool
+
+
+OnStep = Callable[[StepReport], None]
+
+
+async def run_period(
+    base_dir: Path, run_time: datetime, *, history_deadline: datetime | None = None, on_step: OnStep | None = None
+) -> Outcome:
+    """Do a market's period once: the newest candles first, then what the window lacks, then the look-backs.
+
+    One run at a time in a base directory: another waits here and then finds the work done. ``history_deadline`` (local
+    clock) ends the filling of history; the next period goes on with it.
+
+    Raises:
+        ConfigError, FolderError: the config or the folder cannot be used.
+        ExchangeError: the exchange gave nothing, and nothing is known of its symbols yet.
+    """
+    reports: list[StepReport] = []
+
+    async def step(name: str, work: Awaitable[str]) -> None:
+        started_at = utc_now()
+        error = None
+        summary = ""
+        try:
+            summary = await work
+        except (BmacError, OSError) as problem:
+            error = str(problem)
+            log.error("step.failed", step=name, base_dir=str(base_dir), error=error)
+            raise
+        finally:
+            report = StepReport(name, started_at, utc_now(), summary, error)
+            reports.append(report)
+            if on_step is not None:
+                on_step(report)
+
+    async with open_period(base_dir, run_time) as period, _alone(period.folder):
+        before = Ledger(period.folder).get(run_time)
+        await step("exchange_info", refresh_exchange_info(period))
+        await step("newest", complete_newest(period))
+        await step("history", fill_history(period, history_deadline))
+        await step("audits", look_back(period))
+        await step("funding", refresh_funding(period))
+        await step("compact", compact_buffer(period))
+        count_in_newest(period)
+        record = Ledger(period.folder).get(run_time)
+        if record is None:
+            raise AssertionError("the newest step writes a record")
+        return Outcome(record, tuple(reports), already_done=before is not None and before.complete)
+
+
+@asynccontextmanager
+async def _alone(folder: Folder) -> AsyncIterator[None]:
+    """Hold the folder as its flow. Waits without blocking the event loop, in which other markets are at work."""
+    while True:
+        try:
+            with hold(folder, "flow"):
+                yield
+                return
+        except FolderBusyError:
+            await asyncio.sleep(0.05)
+
+
+__all__ = ["Outcome", "Period", "StepReport", "run_period"]

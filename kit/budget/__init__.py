@@ -1,0 +1,9 @@
+"""One weight budget for each pool of the exchange, for all processes of this machine, kept across restarts.
+
+The design and its proof are in docs/decisions/weight-budget.md.
+"""
+
+from kit.budget.budget import Reservation, Snapshot, WeightBudget, state_folder
+from kit.budget.rules import StopKind, Urgency
+
+__all__ = ["Reservation", "Snapshot", "StopKind", "Urgency", "WeightBudget", "state_folder"]

@@ -1,0 +1,122 @@
+"""The flow's side of the buffer: candles by REST, revisions, and the numbering of its files.
+
+Everything here is called by the one flow that holds the folder (``kit.buffer.locks``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+import polars as pl
+
+from kit.buffer.files import candle_table, write_atomically, write_table
+from kit.buffer.layout import Folder
+from kit.buffer.read import Span, read_candles
+from kit.words import Candle, Source, from_ms, to_ms, utc_now
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """A readable candle that the exchange later told otherwise: what it was, what it is, who said so, when."""
+
+    symbol: str
+    candle_begin_time: datetime
+    old: Candle
+    old_source: str
+    new: Candle
+    reason: str
+    at: datetime
+
+
+def next_seq(folder: Folder) -> int:
+    """The number of the flow's next file: larger than that of every file that is there."""
+    return 1 + max((file.seq for file in folder.list_candle_files() if file.kind != "stream"), default=0)
+
+
+def store_rest(folder: Folder, candles: Sequence[Candle], *, received_ms: int, racing_from_ms: int) -> int:
+    """Store final candles fetched by REST; how many were new.
+
+    The streamer may deliver a candle of a period that it has not sealed at the same moment: candles that closed from
+    ``racing_from_ms`` on are looked up just before writing, and those that are readable by then are left as they are.
+    """
+    fresh = {(candle.symbol, candle.begin_ms): candle for candle in candles}
+    racing = [begin_ms for _, begin_ms in fresh if begin_ms + folder.interval.ms >= racing_from_ms]
+    readable: set[tuple[str, int]] = set()
+    if racing:
+        readable = readable_keys(folder, Span(min(racing) + folder.interval.ms, max(racing) + folder.interval.ms))
+    rows = [(candle, received_ms) for key, candle in fresh.items() if key not in readable]
+    if rows:
+        _write(folder, "rest", rows, Source.REST)
+    return len(rows)
+
+
+def readable_keys(folder: Folder, span: Span) -> set[tuple[str, int]]:
+    """Symbol and begin time (milliseconds) of every readable candle of the span."""
+    frame = read_candles(folder, columns=[], span=span)
+    return set(
+        zip(
+            frame["symbol"].cast(pl.String).to_list(),
+            (frame["candle_begin_time"].to_physical() // 1000).to_list(),
+            strict=True,
+        )
+    )
+
+
+def stored_candles(folder: Folder, span: Span, symbols: Sequence[str] | None = None) -> dict[tuple[str, int], tuple[Candle, str]]:
+    """The readable candles of the span with their source, by symbol and begin time."""
+    frame = read_candles(folder, span=span, symbols=symbols).with_columns(
+        pl.col("symbol", "source").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms")
+    )
+    names = [name if name != "begin_ms" else "candle_begin_time" for name in Candle._fields]
+    rows = frame.select(*names, "source").rows()
+    return {(row[0], row[1]): (Candle(*row[:-1]), row[-1]) for row in rows}
+
+
+def store_revisions(folder: Folder, revisions: Sequence[Revision]) -> None:
+    """Make the new values readable, after what they replace has been recorded for ever."""
+    if not revisions:
+        return
+    folder.revisions.mkdir(exist_ok=True)
+    seq = next_seq(folder)
+    lines = b"\n".join(map(msgspec.json.encode, revisions)) + b"\n"
+    write_atomically(folder.revisions / f"{seq:012d}.jsonl", lines)
+    _write(folder, "revision", [(revision.new, to_ms(revision.at)) for revision in revisions], Source.REVISION)
+
+
+def read_revisions(folder: Folder) -> list[Revision]:
+    """Every revision that was made here, oldest first."""
+    paths = sorted(folder.revisions.glob("*.jsonl")) if folder.revisions.is_dir() else []
+    lines = (line for path in paths for line in path.read_bytes().splitlines())
+    return [msgspec.json.decode(line, type=Revision) for line in lines]
+
+
+def differences(
+    stored: dict[tuple[str, int], tuple[Candle, str]], truth: Iterable[Candle], reason: str
+) -> list[Revision]:
+    """The revisions that make what is stored equal to what the exchange says now, to the bit."""
+    now = utc_now()
+    found = []
+    for new in truth:
+        old, source = stored.get((new.symbol, new.begin_ms), (new, ""))
+        if old != new:
+            found.append(
+                Revision(
+                    symbol=new.symbol,
+                    candle_begin_time=from_ms(new.begin_ms),
+                    old=old,
+                    old_source=source,
+                    new=new,
+                    reason=reason,
+                    at=now,
+                )
+            )
+    return found
+
+
+def _write(folder: Folder, kind: str, rows: Sequence[tuple[Candle, int]], source: Source) -> None:
+    runs = [candle.begin_ms + folder.interval.ms for candle, _ in rows]
+    path = folder.flow_path(kind, min(runs), max(runs), next_seq(folder))
+    write_table(path, candle_table(rows, source), folder.save_type)
+
+

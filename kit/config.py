@@ -1,0 +1,115 @@
+"""``BASE_DIR/config.json`` as one frozen value, or every reason why not.
+
+Run ``python -m kit.config`` after a change of the keys (``kit.config_model``): it writes the JSON Schema
+(``config_schema.json``) that editors and other programs read.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from kit.config_model import DINGTALK_HOST, Endpoints, FactorSpec, MarketConfig, Resample, Robot
+from kit.config_problems import json_problem, problems_of, reading_problem
+from kit.errors import ConfigError
+from kit.logs import keep_secret
+from kit.words import TradeType, Venue
+
+__all__ = [
+    "CONFIG_NAME",
+    "DINGTALK_HOST",
+    "Endpoints",
+    "FactorSpec",
+    "MarketConfig",
+    "Resample",
+    "Robot",
+    "config_schema",
+    "load_config",
+    "parse_config",
+]
+
+CONFIG_NAME = "config.json"
+SCHEMA_PATH = Path(__file__).with_name("config_schema.json")
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+def load_config(base_dir: Path) -> MarketConfig:
+    """The configuration in ``base_dir``; its secrets are hidden from logs from here on.
+
+    Raises:
+        ConfigError: no such file, unreadable, not JSON, or wrong keys: all of them at once, one sentence each.
+    """
+    path = base_dir / CONFIG_NAME
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise ConfigError(str(path), [reading_problem(error)]) from None
+    twice: list[str] = []
+    try:
+        raw = json.loads(content.decode("utf-8-sig"), object_pairs_hook=lambda pairs: _noting(twice, pairs))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(str(path), [json_problem(error)]) from None
+    config = parse_config(base_dir, raw, written_twice=twice)
+    if raw.get("funding_rate") and not config.funding_rate:
+        logger.warning("config.ignored", key="funding_rate", reason=f"{config.trade_type} has no funding")
+    return config
+
+
+def parse_config(base_dir: Path, raw: object, *, written_twice: list[str] | None = None) -> MarketConfig:
+    """The configuration that ``raw`` (decoded JSON) describes, without reading anything.
+
+    Raises:
+        ConfigError: one sentence for each key that is wrong, without secrets.
+    """
+    path = str(base_dir / CONFIG_NAME)
+    problems = [f"{key!r} is written twice; allowed: once" for key in written_twice or ()]
+    if not isinstance(raw, dict):
+        raise ConfigError(path, ['it is not an object; allowed: {"interval": "1m", "trade_type": "usdt_perp", ...}'])
+    keys = {key: value for key, value in raw.items() if key != "$schema"}  # editors find the schema by that key
+    try:
+        config = MarketConfig.model_validate(keys)
+    except ValidationError as error:
+        raise ConfigError(path, problems + problems_of(error, MarketConfig)) from None
+    if problems:
+        raise ConfigError(path, problems)
+    if config.funding_rate and not _has_funding(config.trade_type):
+        config = config.model_copy(update={"funding_rate": False})
+    config = config.placed_in(base_dir)
+    keep_secret(config.secrets())
+    return config
+
+
+def _has_funding(trade_type: TradeType) -> bool:
+    return trade_type.venue is not Venue.SPOT and not trade_type.endswith("_deli")
+
+
+def _noting(twice: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            twice.append(key)
+        seen[key] = value
+    return seen
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of config.json, each key with its meaning, unit and default."""
+    schema = MarketConfig.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "config.json of a market's base directory"
+    schema["properties"]["$schema"] = {"type": "string", "description": "Where editors find this schema; not read."}
+    return schema
+
+
+def schema_text() -> str:
+    """:func:`config_schema` as it is committed."""
+    return json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_PATH.write_text(schema_text(), encoding="utf-8")

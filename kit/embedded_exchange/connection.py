@@ -1,0 +1,158 @@
+"""One WebSocket connection: its messages in, its streams, its end. The frames of its streams come from the hub's
+pump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import WSMsgType, web
+
+from kit.embedded_exchange.control import MAX_STREAMS, decide
+from kit.words import Venue
+
+if TYPE_CHECKING:
+    from kit.embedded_exchange.port import Port
+
+_POLICY_VIOLATION = 1008
+_LONGEST_MESSAGE = 1 << 20
+_LARGEST_BACKLOG = 16 << 20  # bytes; a client that reads more slowly than that is dropped, as the real exchange does
+_COUNTED_S = 1.0  # the window in which client messages are counted
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What differs between the ports."""
+
+    spot: bool
+    messages_per_s: int
+    ping_s: float
+    pong_timeout_s: float
+    life_s: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """What the path of the connection says. ``category``: ``market``, ``public``, ``private`` or empty (no route)."""
+
+    category: str
+    combined: bool
+    streams: tuple[str, ...]
+
+    def delivers(self, venue: Venue) -> bool:
+        """Klines of USD-M exist only under /market since 2026-04-23; those of COIN-M also without a route."""
+        if venue is Venue.SPOT:
+            return True
+        return self.category == "market" or (venue is Venue.CM and self.category == "")
+
+
+class Connection:
+    """``streams``: everything the client asked for, delivered or not, in order. Hashable by identity."""
+
+    def __init__(self, port: Port, route: Route, rules: Rules, address: str) -> None:
+        self.route = route
+        self.address = address
+        self.streams: dict[str, None] = {}
+        self.pings_unanswered = 0
+        self._port = port
+        self._rules = rules
+        self._socket = web.WebSocketResponse(
+            autoping=False, compress=False, max_msg_size=_LONGEST_MESSAGE, timeout=1.0, writer_limit=_LARGEST_BACKLOG
+        )
+        self._transport: asyncio.Transport | None = None
+        self._messages: deque[float] = deque(maxlen=rules.messages_per_s)
+        self._opened = self._pinged = time.monotonic()
+        self._ping_payload: bytes | None = None
+        self._ping_sent = 0.0
+
+    async def run(self, request: web.Request) -> web.WebSocketResponse:
+        """Serves the connection until either side ends it."""
+        await self._socket.prepare(request)
+        transport = request.transport
+        self._transport = transport if isinstance(transport, asyncio.Transport) else None
+        if len(self.route.streams) > MAX_STREAMS:
+            await self._socket.close(code=_POLICY_VIOLATION, message=b"Too many streams")
+            return self._socket
+        self._port.opened(self)
+        try:
+            self._add(self.route.streams)
+            await self._listen()
+        finally:
+            self._remove(tuple(self.streams))
+            self._port.closed(self)
+        return self._socket
+
+    def send(self, frames: list[bytes]) -> None:
+        """Writes ready-made frames at once; the event loop sends what the socket does not take now."""
+        if self._transport is None or self._transport.is_closing() or self._socket.closed:
+            return
+        self._transport.write(b"".join(frames))
+        if self._transport.get_write_buffer_size() > _LARGEST_BACKLOG:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cuts the connection without a close frame, as a broken line does."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Ends it with a close frame."""
+        await self._socket.close(code=code, message=reason.encode())
+
+    async def keep_alive(self) -> None:
+        """Called every second or so: pings, and drops who does not pong or has lived too long."""
+        now = time.monotonic()
+        if now - self._opened >= self._rules.life_s:
+            await self.close(1000, "Connection lifetime exceeded")
+        elif self._ping_payload is not None and now - self._ping_sent >= self._rules.pong_timeout_s:
+            self.abort()
+        elif now - self._pinged >= self._rules.ping_s and not self._socket.closed:
+            self._pinged = now
+            if self._ping_payload is None:
+                self._ping_payload, self._ping_sent = str(time.time_ns() // 1_000_000).encode(), now
+            await self._socket.ping(self._ping_payload)
+
+    async def _listen(self) -> None:
+        async for message in self._socket:
+            if message.type is WSMsgType.PONG and bytes(message.data) == self._ping_payload:
+                self._ping_payload = None
+            if self._too_fast():
+                await self.close(_POLICY_VIOLATION, "Too many requests")
+            elif message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+            elif message.type is WSMsgType.BINARY:
+                await self.close(_POLICY_VIOLATION, "Invalid request")
+            elif message.type is WSMsgType.TEXT:
+                await self._obey(message.data)
+
+    def _too_fast(self) -> bool:
+        """Pings, pongs and JSON all count."""
+        now = time.monotonic()
+        full = len(self._messages) == self._messages.maxlen
+        too_fast = full and now - self._messages[0] < _COUNTED_S
+        self._messages.append(now)
+        return too_fast
+
+    async def _obey(self, text: str) -> None:
+        change = decide(text, list(self.streams), spot=self._rules.spot)
+        if change is None:
+            return
+        await self._socket.send_str(change.reply)
+        self._add(change.subscribe)
+        self._remove(change.unsubscribe)
+
+    def _add(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self.streams:
+                self.streams[name] = None
+                self._port.subscribe(self, name)
+
+    def _remove(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name in self.streams:
+                del self.streams[name]
+                self._port.unsubscribe(self, name)

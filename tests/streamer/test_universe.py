@@ -1,0 +1,119 @@
+"""The exchange info on disk decides what is streamed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kit.buffer.exchange_info import ExchangeInfoStore
+from kit.buffer.layout import Folder
+from kit.config import parse_config
+from kit.dialect.hosts import host_of
+from kit.dialect.symbols import SymbolInfo
+from kit.errors import UnreachableError
+from kit.words import Interval, TradeType, Venue, utc_now
+from streamer.timing import Timing
+from streamer.universe import FirstExchangeInfo, follow, streamed
+from tests.streamer.exchange_double import eventually
+
+QUICK = Timing(look_every_s=0.02, fetch_retry_first_s=0.01, fetch_retry_cap_s=0.02)
+
+
+def row(symbol: str, status: str = "TRADING", contract_type: str = "PERPETUAL"):
+    base = symbol.removesuffix("USDT")
+    return SymbolInfo(
+        venue="um", symbol=symbol, status=status, base_asset=base, quote_asset="USDT", contract_type=contract_type
+    ).to_dict()
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    return parse_config(tmp_path, {"interval": "1m", "trade_type": "usdt_perp", "exclude_symbols": ["XUSDT"]})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    place = Folder(tmp_path, TradeType.USDT_PERP, Interval.M1)
+    place.open_for_writing()
+    return place
+
+
+class Told:
+    """What ``follow`` told, and what the exchange answered it."""
+
+    def __init__(self, *answers) -> None:
+        self.symbols: list[frozenset[str]] = []
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def fetch(self, _config, _host):
+        self.asked += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def follow_until(self, config, folder, condition) -> None:
+        host = host_of(Venue.UM)
+        first = FirstExchangeInfo(self.fetch)
+        task = asyncio.create_task(follow(config, host, folder, first=first, tell=self.symbols.append, timing=QUICK))
+        try:
+            await eventually(lambda: task.done() or condition())
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def test_only_what_trades_belongs_and_is_not_excluded_is_streamed(config):
+    rows = [row("AUSDT"), row("BUSDT", "SETTLING"), row("CUSDT", contract_type="TRADIFI_PERPETUAL"), row("XUSDT")]
+    assert streamed(config, rows) == {"AUSDT"}
+
+
+async def test_what_is_on_disk_is_used_and_the_exchange_not_asked(config, folder):
+    ExchangeInfoStore(folder).save([row("AUSDT"), row("龙虾USDT")], utc_now())
+    told = Told()
+    await told.follow_until(config, folder, lambda: told.symbols)
+    assert told.symbols == [{"AUSDT", "龙虾USDT"}]
+    assert told.asked == 0
+
+
+async def test_without_any_the_exchange_is_asked_until_it_answers_and_the_answer_kept(config, folder):
+    told = Told(UnreachableError("no"), UnreachableError("no"), [row("AUSDT")])
+    await told.follow_until(config, folder, lambda: told.symbols)
+    assert (told.symbols, told.asked) == ([{"AUSDT"}], 3)
+    assert [kept["symbol"] for kept in ExchangeInfoStore(folder).latest() or ()] == ["AUSDT"]
+
+
+async def test_listings_and_delistings_are_followed(config, folder):
+    store, told = ExchangeInfoStore(folder), Told()
+    store.save([row("AUSDT"), row("BUSDT")], utc_now())
+
+    def changed() -> bool:
+        if len(told.symbols) == 1:
+            store.save([row("AUSDT"), row("BUSDT", "SETTLING"), row("CUSDT")], utc_now())
+        return len(told.symbols) == 2
+
+    await told.follow_until(config, folder, changed)
+    assert told.symbols == [{"AUSDT", "BUSDT"}, {"AUSDT", "CUSDT"}]
+
+
+async def test_an_unreadable_file_leaves_the_streams_as_they_are(config, folder):
+    store, told = ExchangeInfoStore(folder), Told()
+    store.save([row("AUSDT")], utc_now())
+    torn = folder.exchange_info / "29991231T000000Z.parquet"
+
+    def torn_then_mended() -> bool:
+        if len(told.symbols) == 1 and not torn.exists():
+            torn.write_bytes(b"not parquet")
+            asyncio.get_running_loop().call_later(0.2, mend)
+        return len(told.symbols) == 2
+
+    def mend() -> None:
+        assert told.symbols == [{"AUSDT"}]
+        torn.unlink()
+        store.save([row("AUSDT"), row("BUSDT")], utc_now())
+
+    await told.follow_until(config, folder, torn_then_mended)
+    assert told.symbols == [{"AUSDT"}, {"AUSDT", "BUSDT"}]
