@@ -119,7 +119,7 @@ async def do_period(run_period: RunPeriod, work: Work, next_target: datetime, pa
         retry=retry_if_result(lambda attempt: worth_another(attempt, last_at)),
         stop=over,
         wait=wait_exponential_jitter(
-            initial=patience.first_wait.total_seconds(),
+            multiplier=patience.first_wait.total_seconds(),
             max=patience.longest_wait.total_seconds(),
             jitter=patience.first_wait.total_seconds() / 2,
         ),
@@ -136,9 +136,7 @@ async def do_period(run_period: RunPeriod, work: Work, next_target: datetime, pa
 async def _attempt(run_period: RunPeriod, work: Work, history_until: datetime, last_mono: float) -> Attempt:
     """One try, cancelled at ``last_mono`` (monotonic seconds). Its error is looked at, not raised."""
     task = asyncio.ensure_future(
-        run_period(
-            work.market.base_dir, work.run_time, history_deadline=history_until, on_step=work.report
-        )
+        run_period(work.market.base_dir, work.run_time, history_deadline=history_until, on_step=work.report)
     )
     try:
         await asyncio.wait({task}, timeout=max(0.0, last_mono - time.monotonic()))

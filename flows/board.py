@@ -65,6 +65,12 @@ class Work:
         """How it ended; None while it is in progress."""
         return self._end.result() if self._end.done() else None
 
+    @property
+    def reports(self) -> list[StepReport]:
+        """The newest report of every step that ended so far, in their order."""
+        with self._lock:
+            return list(self._reports.values())
+
     def report(self, step: StepReport) -> None:
         """A step has ended. One that failed may be tried again, so only a sound one settles who waits for it."""
         with self._lock:

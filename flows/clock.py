@@ -55,8 +55,7 @@ def next_due(last: datetime | None, now: datetime, pace: Pace) -> Due:
 class MarketClock:
     """Starts the work of one market's periods in a thread of its own.
 
-    ``on_begin`` and ``on_end`` are called in that thread and must return at once. ``on_late`` gets the lateness of
-    every start in seconds.
+    ``on_begin`` and ``on_end`` are called in that thread and must return at once.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class MarketClock:
             due = next_due(last, self._now(), self._market.pace)
             if not await self._sleep_to(due):
                 continue  # stopping, or the clock was set: look again
-            self._begin(due, caught_up=last is None)
+            await self._begin(due, caught_up=last is None)
             last = due.run_time
         await self._leave()
 
@@ -135,12 +134,13 @@ class MarketClock:
             return False
         return True
 
-    def _begin(self, due: Due, *, caught_up: bool) -> None:
+    async def _begin(self, due: Due, *, caught_up: bool) -> None:
         late_ms = (self._now() - due.target).total_seconds() * 1000
         work = Work(self._market, due.run_time)
         task = asyncio.get_running_loop().create_task(self._work(work, due.target + self._market.pace.interval))
         self._in_work.add(task)
         task.add_done_callback(self._in_work.discard)
+        await asyncio.sleep(0)  # the work's first step goes before what is told about it
         log.info(
             "period.begin",
             market=self._market.label,

@@ -52,7 +52,9 @@ async def _of_all(period: Period, store: FundingStore, newest: dict[str, int]) -
         return 0
     added = 0
     for _ in range(MAX_PAGES):
-        rates = await period.client.funding_rates(start_ms=start_ms, limit=PAGE, urgency=Urgency.HISTORY)
+        rates = await period.client.funding_rates(
+            start_ms=start_ms, end_ms=to_ms(period.exchange_now()), limit=PAGE, urgency=Urgency.HISTORY
+        )
         added += _keep(period, store, rates)
         if len(rates) < PAGE:
             break

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from kit.config import MarketConfig, load_config
 from kit.errors import ConfigError, FolderError, NaiveTimeError
 from kit.words import EPOCH
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIVE_POOL = "bmac-live"

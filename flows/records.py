@@ -56,11 +56,12 @@ def write_window(period: Period, findings: Findings) -> int:
 
 
 def count_in_newest(period: Period) -> None:
-    """Note in the newest record how many candles this period's work filled and revised."""
+    """Add to the newest record how many candles this period's work filled and revised."""
     ledger = Ledger(period.folder)
     record = ledger.get(period.run_time)
-    if record is not None and (record.filled, record.revised) != (period.filled, period.revised):
-        ledger.put([msgspec.structs.replace(record, filled=period.filled, revised=period.revised)])
+    if record is not None and (period.filled or period.revised):
+        filled, revised = record.filled + period.filled, record.revised + period.revised
+        ledger.put([msgspec.structs.replace(record, filled=filled, revised=revised)])
 
 
 def _now(period: Period) -> datetime:

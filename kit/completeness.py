@@ -159,6 +159,8 @@ def record_of(
         completed_at=completed_at,
         seconds_to_complete=None if completed_at is None else round((completed_at - run_time).total_seconds(), 3),
         started_at=before.started_at if before is not None and before.started_at else started_at,
+        filled=before.filled if before is not None else 0,
+        revised=before.revised if before is not None else 0,
     )
 
 

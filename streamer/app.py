@@ -118,7 +118,7 @@ class Streamer:
                 wanted=wanted,
                 delivering=delivering,
                 route=market.route.stats,
-                phases=market.route.phases(),
+                phases=market.route.phases() if running else {},
             )
             try:
                 await asyncio.to_thread(write_status, market.config.base_dir, record)

@@ -14,7 +14,7 @@ from kit.dialect.klines import ClosedKline, Control, ControlKind, FrameError, de
 from kit.logs import redact
 from streamer.life import Ended, EndKind, Life, Phase
 from streamer.stats import Hushed, RouteStats
-from streamer.subscription import Subscription
+from streamer.subscription import Subscription, Wish
 from streamer.wire import open_socket
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Door:
     timing: Timing
     intake: Intake
     stats: RouteStats
-    hushed: Hushed = field(default_factory=lambda: Hushed(per_minute=5))
+    hushed: Hushed = field(default_factory=lambda: Hushed(per_minute=10))
 
 
 class Connection:
@@ -50,7 +50,7 @@ class Connection:
         door: Door,
         name: str,
         generation: int,
-        streams: Mapping[str, float],
+        streams: Mapping[str, Wish],
         *,
         rotate_after_s: float,
         strikes: int,
@@ -69,9 +69,9 @@ class Connection:
         self._log = logger.bind(connection=name, generation=generation)
         self.carry(streams)
 
-    def carry(self, streams: Mapping[str, float]) -> None:
-        """Make these its streams (name: interval in seconds)."""
-        self.subscription.want(streams, time.monotonic())
+    def carry(self, streams: Mapping[str, Wish]) -> None:
+        """Make these its streams."""
+        self.subscription.want(streams)
         self.exhausted &= streams.keys()
 
     def drain(self) -> None:
@@ -115,15 +115,19 @@ class Connection:
 
     async def _watch(self, socket: ClientConnection, life: Life, reader: asyncio.Task[str]) -> tuple[EndKind, str]:
         """Until the end: send what is to be sent, look after the streams. Returns why it ended."""
+        looked_at = time.monotonic()
         while True:
             now = time.monotonic()
             if self._draining:
                 return EndKind.DRAINED, "replaced"
-            if life.phase(now) is Phase.STALE:
-                return EndKind.SILENT, f"no frame for {life.silent_for(now):.0f} s"
+            # After a pause of our own (a stopped process, a busy machine) frames wait to be read: no verdict yet.
+            if now - looked_at <= self._door.timing.own_pause_s:
+                if life.phase(now) is Phase.STALE:
+                    return EndKind.SILENT, f"no frame for {life.silent_for(now):.0f} s"
+                self._review(now)
+            looked_at = now
             if not await self._send_due(socket, life):
                 return EndKind.LOST, "it takes no more messages"
-            self._review(now)
             done, _ = await asyncio.wait({reader}, timeout=self._door.timing.tick_s)
             if done:
                 return (EndKind.DRAINED if self._draining else EndKind.LOST), reader.result()
@@ -184,7 +188,8 @@ class Connection:
         if message is None:
             return
         if isinstance(message, ClosedKline):
-            self._door.intake.closed(message, stream, self.subscription.states)
+            if not self._door.intake.closed(message, stream, self.subscription.states):
+                self._door.stats.unwanted += 1
         else:
             self._obey(message, life)
 

@@ -80,10 +80,13 @@ class Flusher:
 
     async def finish(self) -> int:
         """The last flush, tried until it works or time is up. Returns how many candles could not be written."""
-        deadline = time.monotonic() + self._timing.leave_within_s
-        while self._writer.pending and time.monotonic() < deadline:
-            if not await self._flush():
-                await asyncio.sleep(self._timing.disk_retry_first_s)
+        try:
+            async with asyncio.timeout(self._timing.leave_within_s):
+                while self._writer.pending:
+                    if not await self._flush():
+                        await asyncio.sleep(self._timing.disk_retry_first_s)
+        except TimeoutError:
+            self._log.error("disk.too_slow", pending=self._writer.pending)
         self._thread.shutdown(wait=False)
         return self._writer.pending
 

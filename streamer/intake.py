@@ -86,13 +86,16 @@ class Intake:
         """Set where candles go: (symbol, interval) -> (stream, sinks)."""
         self._targets = {key: _Target(stream, tuple(sinks)) for key, (stream, sinks) in targets.items()}
 
-    def closed(self, kline: ClosedKline, stream: str | None, carried: Collection[str]) -> None:
-        """Take a closed kline that came under the name ``stream`` on a connection that carries ``carried``."""
+    def closed(self, kline: ClosedKline, stream: str | None, carried: Collection[str]) -> bool:
+        """Take a closed kline that came under the name ``stream`` on a connection that carries ``carried``.
+
+        False: no market wants it.
+        """
         received_ms = time.time_ns() // 1_000_000
         target = self._targets.get((kline.candle.symbol, kline.interval))
         if target is None:
             self._log("frame.unknown", symbol=kline.candle.symbol, interval=kline.interval, stream=stream)
-            return
+            return False
         problem = self._problem(kline, target, stream, carried, received_ms)
         for sink in target.sinks:
             if problem is None:
@@ -108,6 +111,7 @@ class Intake:
                 begin_ms=candle.begin_ms,
                 event_ms=kline.event_ms,
             )
+        return True
 
     def _problem(
         self, kline: ClosedKline, target: _Target, stream: str | None, carried: Collection[str], received_ms: int

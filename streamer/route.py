@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from streamer.intake import Intake, Sink
 from streamer.life import Pace, Phase
 from streamer.slot import Slot
 from streamer.stats import RouteStats
+from streamer.subscription import Wish
 
 if TYPE_CHECKING:
     import random
@@ -55,6 +57,7 @@ class Route:
         self._listeners = 1
         self._assigned: dict[str, int] = {}
         self._intervals: dict[str, float] = {}
+        self._moves: Counter[str] = Counter()  # how often a stream that stayed silent was tried elsewhere
         self._slots: dict[int, tuple[Slot, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -79,15 +82,17 @@ class Route:
         if sink_name not in self._wanted:
             return 0, 0
         sink, symbols = self._wanted[sink_name]
-        now = time.monotonic()
-        alive = set().union(*(slot.delivering(now) for slot, _ in self._slots.values()))
-        return len(symbols), len(alive & {stream_name(symbol, sink.interval) for symbol in symbols})
+        return len(symbols), len(self._alive() & {stream_name(symbol, sink.interval) for symbol in symbols})
 
     def phases(self) -> dict[str, int]:
         """How many connections are in which phase."""
         now = time.monotonic()
         phases = [slot.phase(now) for slot, _ in self._slots.values()]
         return {phase.value: phases.count(phase) for phase in Phase if phase in phases}
+
+    def _alive(self) -> set[str]:
+        now = time.monotonic()
+        return set().union(*(slot.delivering(now) for slot, _ in self._slots.values()))
 
     async def run(self) -> None:
         """Keep the connections as wanted until cancelled. A slot that fails (a bug) ends the route with its error."""
@@ -117,17 +122,22 @@ class Route:
     def _assign(self) -> None:
         limits = {"listeners": self._listeners, "max_streams": self._key.max_streams}
         assigned = assign(self._intervals, self._assigned, **limits)
+        if self._moves:
+            for stream in self._alive() & self._moves.keys():
+                del self._moves[stream]
         for slot, _ in self._slots.values():
             for stream in slot.exhausted & assigned.keys():
-                assigned = move(stream, assigned, **limits)
+                moved = move(stream, assigned, **limits)
+                self._moves[stream] += moved != assigned
+                assigned = moved
         if assigned != self._assigned:
             logger.info(
                 "route.assigned", route=self.name, streams=len(assigned), connections=len(set(assigned.values()))
             )
             self._assigned = assigned
-        by_slot: dict[int, dict[str, float]] = {}
+        by_slot: dict[int, dict[str, Wish]] = {}
         for stream, index in assigned.items():
-            by_slot.setdefault(index, {})[stream] = self._intervals[stream]
+            by_slot.setdefault(index, {})[stream] = Wish(self._intervals[stream], self._moves[stream])
         for index in [index for index in self._slots if index not in by_slot]:
             _, task = self._slots.pop(index)
             task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,8 @@ from streamer.stats import Disconnected
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
+
+    from streamer.subscription import Wish
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -34,15 +37,15 @@ class Slot:
         self._pace = pace
         self._chance = chance
         self._backoff = Backoff(door.timing, chance)
-        self._streams: dict[str, float] = {}
+        self._streams: dict[str, Wish] = {}
         self._generation = 0
         self._current: _Running | None = None
         self._incoming: _Running | None = None
         self._leaving: list[_Running] = []
         self._next_try = 0.0
 
-    def carry(self, streams: Mapping[str, float]) -> None:
-        """Make these its streams (name: interval in seconds)."""
+    def carry(self, streams: Mapping[str, Wish]) -> None:
+        """Make these its streams."""
         if streams == self._streams:
             return
         self._streams = dict(streams)
@@ -159,9 +162,12 @@ class Slot:
             stats.last_disconnects.append(self._disconnected(connection, ended))
         # A quiet market is left and joined again for ever: worth a line, once.
         known = ended.kind is EndKind.SILENT and not first_silence
+        event = "connection.refused" if ended.kind is EndKind.REFUSED else "connection.lost"
+        if not self._door.hushed.allows(event, time.monotonic()):
+            return delay
         logger.log(
-            20 if known else 30,
-            "connection.refused" if ended.kind is EndKind.REFUSED else "connection.lost",
+            logging.INFO if known else logging.WARNING,
+            event,
             connection=self._name,
             generation=connection.generation,
             kind=ended.kind.value,

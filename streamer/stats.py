@@ -52,7 +52,8 @@ class RouteStats:
     """Counters of one route."""
 
     frames: int = 0
-    garbage: int = 0
+    garbage: int = 0  # unreadable
+    unwanted: int = 0  # closed candles that no market asked for
     unknown_events: Counter[str] = field(default_factory=Counter)
     opened: int = 0
     refused: int = 0

@@ -61,6 +61,7 @@ def status_record(
             "connections": phases,
             "frames": route.frames,
             "garbage": route.garbage,
+            "unwanted": route.unwanted,
             "unknown_events": dict(route.unknown_events),
             "opened": route.opened,
             "refused": route.refused,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from streamer.timing import Timing
 
 
+MAX_REMEDIES = 32  # patience has long met its cap by then
+
+
+class Wish(NamedTuple):
+    """A stream to carry. ``moves``: on how many connections it stayed silent before this one."""
+
+    interval_s: float
+    moves: int = 0
+
+
 @dataclass(slots=True)
 class StreamState:
     """One stream on one connection. ``asked_at``: when it was last asked for; None: it still is to be."""
 
     interval_s: float
-    wanted_at: float
     asked_at: float | None = None
     last_frame: float | None = None
     remedies: int = 0
@@ -59,14 +68,16 @@ class Subscription:
     _list_due: float | None = None
     _recovered: list[str] = field(default_factory=list)
 
-    def want(self, streams: Mapping[str, float], now: float) -> None:
-        """Make ``streams`` (name: interval in seconds) the ones to carry; only what differs is sent."""
+    def want(self, streams: Mapping[str, Wish]) -> None:
+        """Make ``streams`` the ones to carry; only what differs is sent."""
         for stream in [stream for stream in self.states if stream not in streams]:
             if self.states.pop(stream).asked_at is not None:
                 self._to_leave[stream] = None
-        for stream, interval_s in streams.items():
+        for stream, wish in streams.items():
             if stream not in self.states:
-                self.states[stream] = StreamState(interval_s, now)
+                # A stream that was silent elsewhere is known to be stale, and gets the patience it had reached.
+                remedies = min(wish.moves * self.timing.moves_after, MAX_REMEDIES)
+                self.states[stream] = StreamState(wish.interval_s, remedies=remedies, stale=wish.moves > 0)
 
     def frame(self, stream: str, now: float) -> bool:
         """A frame of ``stream`` arrived. False: this connection is not to carry it."""
@@ -148,7 +159,7 @@ class Subscription:
             if not state.stale:
                 stale.append(name)
             state.stale = True
-            state.remedies += 1
+            state.remedies = min(state.remedies + 1, MAX_REMEDIES)
             state.asked_at = None
             self._to_leave[name] = None  # a second SUBSCRIBE alone changes nothing for the exchange
             if state.remedies % self.timing.moves_after == 0:

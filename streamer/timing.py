@@ -16,6 +16,7 @@ class Timing:
     close_within_s: float = 1.0  # the closing handshake; the whole process must be gone within 5 s of SIGTERM
     tick_s: float = 0.25  # how often watchdogs look and control messages go out
 
+    own_pause_s: float = 2.0  # eight ticks late: this process was stopped, and its sockets have not been read yet
     first_frame_within_s: float = 10.0  # a live futures stream sends 4 frames a second; a wrong route sends none, ever
     silent_after_s: float = 20.0  # a market of hundreds of streams is never that quiet
     silence_cap_s: float = 120.0  # a truly quiet market is reconnected at most this often

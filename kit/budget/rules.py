@@ -243,10 +243,11 @@ def stop(state: State, terms: Terms, now_ms: int, new: Stop) -> State:
 
 
 def bury(state: State, terms: Terms, now_ms: int, dead: frozenset[int]) -> State:
-    """Processes died: nobody will settle their promises. What they may have sent counts; their tickets go."""
+    """Processes died: nobody will settle their promises. What they may have sent counts in this window, however old
+    the promise: the exchange may have been slow to count it. Their tickets go."""
     state = advance(state, now_ms, terms)
     left = [promise for promise in state.promises if promise.pid in dead]
-    weight = sum(promise.weight for promise in left if promise.window >= state.window - 1)
+    weight = sum(promise.weight for promise in left)
     state = replace(
         state,
         promises=tuple(promise for promise in state.promises if promise.pid not in dead),

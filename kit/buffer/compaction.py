@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from kit.buffer.fills import next_seq
+from kit.buffer.assets import asset_name, load_assets
+from kit.buffer.fills import number_after
 from kit.buffer.files import SCHEMA, remove_temporaries, write_table
 from kit.buffer.layout import GRACE, CandleFile, Folder, sealed_after_ms
-from kit.buffer.read import POLARS_SCHEMA, Span, current_view, read_view
+from kit.buffer.read import POLARS_SCHEMA, Span, read_view
 from kit.buffer.view import Range, View, choose, superseded
 
 BLOCK_SIZES = (256, 64, 8)
@@ -40,15 +41,16 @@ def plan(
 ) -> list[Build]:
     """What to build. Run times up to ``sealed_ms`` get no more slices; those before ``window_ms`` left the window."""
     view = choose(files, interval_ms)
-    # Whole places only, so that a retired block never overlaps a block that is still in the window.
-    cutoff_ms = window_ms - window_ms % (BLOCK_SIZES[0] * interval_ms)
+    cutoff_ms = _cutoff(view, min(window_ms, sealed_ms + interval_ms), interval_ms)
     builds = dict.fromkeys(_retiring(view, cutoff_ms, interval_ms))
     patient = filling and len(view.revisions + view.rests) < OVERLAYS_WORTH_A_BUILD
     dated = [file for file in view.files if file.last_ms >= cutoff_ms]
     if not dated:
         return list(builds)
     first_ms = max(min(file.first_ms for file in dated), cutoff_ms)
-    for wanted in aligned_ranges(first_ms, sealed_ms, interval_ms):
+    # A clock far ahead must not make this walk through years in which there is nothing.
+    end_ms = _floor(max(file.last_ms for file in dated), interval_ms) + (BLOCK_SIZES[0] - 1) * interval_ms
+    for wanted in aligned_ranges(first_ms, min(sealed_ms, end_ms), interval_ms):
         larger = [block for block in view.blocks if block.first_ms <= wanted[0] and wanted[1] <= block.last_ms]
         smaller = [block for block in view.blocks if wanted[0] <= block.first_ms and block.last_ms <= wanted[1]]
         # A larger block can be there when the clock went back; a smaller one beneath it would double its candles.
@@ -56,6 +58,21 @@ def plan(
         if (smaller and not larger) or (not patient and _holds_fresh(view, place)):
             builds[Build(*place)] = None
     return list(builds)
+
+
+def _floor(run_ms: int, interval_ms: int) -> int:
+    """The first run time of the largest place that a run time is in."""
+    return run_ms - run_ms % (BLOCK_SIZES[0] * interval_ms)
+
+
+def _cutoff(view: View, oldest_ms: int, interval_ms: int) -> int:
+    """The run time before which everything retires: in whole places, and never through a block.
+
+    A block reaches across it when the window grew and a retired block was taken back; it retires when it is left
+    altogether.
+    """
+    cutoff_ms = _floor(oldest_ms, interval_ms)
+    return min([cutoff_ms, *(block.first_ms for block in view.blocks if block.first_ms < cutoff_ms <= block.last_ms)])
 
 
 def _holds_fresh(view: View, place: Range) -> bool:
@@ -108,12 +125,15 @@ def compact(folder: Folder, *, exchange_ms: int, window_ms: int, active: Collect
 
 
 def _build(folder: Folder, build: Build, active: Collection[str]) -> None:
-    view = current_view(folder)
-    seq = next_seq(folder)
+    # One listing for both: what appears after it is not in the block, and must not count as absorbed.
+    files = folder.list_candle_files()
+    view = choose(files, folder.interval.ms)
+    seq = number_after(files)
     span = Span(build.first_ms, build.last_ms)
     frame = read_view(folder, view.narrowed(build.first_ms, build.last_ms), list(POLARS_SCHEMA), span=span)
     if build.retired:
-        frame = frame.filter(~pl.col("symbol").is_in(list(active)))
+        # By asset: what a ticker of the market was before it became another asset is kept, as delisted ones are.
+        frame = frame.filter(~asset_name(load_assets(folder)).is_in(list(active)))
     table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
     path = folder.flow_path("retired" if build.retired else "block", build.first_ms, build.last_ms, seq)
     write_table(path, table, folder.save_type)
@@ -129,7 +149,9 @@ def _retiring(view: View, cutoff_ms: int, interval_ms: int) -> list[Build]:
         for file in left
         if file.kind != "retired" and not _inside((file.first_ms, min(file.last_ms, last_ms)), absorbed.get(file, ()))
     ]
-    return [Build(min(file.first_ms for file in left), last_ms, retired=True)] if fresh else []
+    if not fresh:
+        return []
+    return [Build(_floor(min(file.first_ms for file in left), interval_ms), last_ms, retired=True)]
 
 
 def _delete_absorbed(folder: Folder) -> None:

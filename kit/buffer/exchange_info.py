@@ -13,10 +13,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet
+import structlog
 
 from kit.buffer.files import write_table
-from kit.buffer.layout import Folder, parse_time_word, time_word
+from kit.buffer.layout import Folder, time_word
+from kit.errors import FolderError
 from kit.words import to_ms
+
+log = structlog.get_logger(__name__)
 
 Row = Mapping[str, Any]
 """One symbol: ``symbol``, ``status`` and what else the exchange says, as plain values."""
@@ -37,20 +41,19 @@ class ExchangeInfoStore:
         return [self._folder / name for name in sorted(names) if name.endswith(".parquet") and name[:1].isdigit()]
 
     def latest(self) -> list[dict[str, Any]] | None:
-        """The newest rows, sorted by symbol, or None when there are none yet."""
-        versions = self.versions()
-        return self.read(versions[-1]) if versions else None
+        """The newest rows, sorted by symbol, or None when there are none yet. A damaged version is passed over."""
+        return self._newest_readable(self.versions())
 
     def at(self, moment: datetime) -> list[dict[str, Any]] | None:
         """The rows as they were known at ``moment``; None when that was before the first."""
-        known = [path for path in self.versions() if parse_time_word(path.stem.partition("_")[0]) <= to_ms(moment)]
-        return self.read(known[-1]) if known else None
+        word = time_word(to_ms(moment))
+        return self._newest_readable([path for path in self.versions() if path.stem.partition("_")[0] <= word])
 
     def save(self, rows: Sequence[Row], seen_at: datetime) -> bool:
         """Keep the rows if they differ from the newest; whether they did. OSError when the disk refuses."""
         ordered = _normalised(rows)
         versions = self.versions()
-        if versions and self.read(versions[-1]) == ordered:
+        if versions and self._newest_readable(versions[-1:]) == ordered:
             return False
         word = time_word(to_ms(seen_at))
         if versions and versions[-1].stem.partition("_")[0] >= word:
@@ -64,9 +67,20 @@ class ExchangeInfoStore:
 
     @staticmethod
     def read(path: Path) -> list[dict[str, Any]]:
-        """The rows of one version."""
-        rows: list[dict[str, Any]] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
+        """The rows of one version. FolderError when it is damaged."""
+        try:
+            rows: list[dict[str, Any]] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise FolderError(str(path), f"cannot be read ({error}); if it is damaged, delete it") from error
         return rows
+
+    def _newest_readable(self, versions: Sequence[Path]) -> list[dict[str, Any]] | None:
+        for path in reversed(versions):
+            try:
+                return self.read(path)
+            except FolderError as error:
+                log.warning("exchange_info.damaged", error=str(error))
+        return None
 
 
 def _normalised(rows: Sequence[Row]) -> list[dict[str, Any]]:

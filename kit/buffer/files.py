@@ -7,8 +7,10 @@ pyarrow only: the streamer must stay small.
 from __future__ import annotations
 
 import os
+import time
 from array import array
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ import pyarrow.parquet
 from kit.words import Candle, Source
 
 TEMPORARY_PREFIX = ".tmp-"
+
+ABANDONED_AFTER = timedelta(minutes=10)
+"""A temporary file lives for milliseconds, on a disk that hangs for seconds; one of this age has no writer any more."""
 
 FLOAT_COLUMNS = (
     "open",
@@ -148,25 +153,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_temporaries(folder: Path, alive: Sequence[int] = ()) -> int:
+def remove_temporaries(folder: Path) -> int:
     """Delete temporary files that writers left behind when they were killed; how many.
 
-    A temporary name carries its writer's pid; those of running processes are theirs to finish.
+    Told by age: pids say nothing, since writers in other containers have the same ones.
     """
     removed = 0
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        pid = path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
-        if pid.isdecimal() and int(pid) not in alive and int(pid) != os.getpid() and not _running(int(pid)):
-            path.unlink(missing_ok=True)
-            removed += 1
+        try:
+            if time.time() - path.stat().st_mtime > ABANDONED_AFTER.total_seconds():
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue  # its writer was quicker
     return removed
-
-
-def _running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 import polars as pl
 
 from kit.buffer.files import candle_table, write_atomically, write_table
-from kit.buffer.layout import Folder
+from kit.buffer.layout import CandleFile, Folder
 from kit.buffer.read import Span, read_candles
+from kit.errors import FolderError
 from kit.words import Candle, Source, from_ms, to_ms, utc_now
 
 
@@ -31,7 +33,12 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
 
 def next_seq(folder: Folder) -> int:
     """The number of the flow's next file: larger than that of every file that is there."""
-    return 1 + max((file.seq for file in folder.list_candle_files() if file.kind != "stream"), default=0)
+    return number_after(folder.list_candle_files())
+
+
+def number_after(files: Iterable[CandleFile]) -> int:
+    """The number that follows those of a listing."""
+    return 1 + max((file.seq for file in files if file.kind != "stream"), default=0)
 
 
 def store_rest(folder: Folder, candles: Sequence[Candle], *, received_ms: int, racing_from_ms: int) -> int:
@@ -78,17 +85,25 @@ def store_revisions(folder: Folder, revisions: Sequence[Revision]) -> None:
     if not revisions:
         return
     folder.revisions.mkdir(exist_ok=True)
-    seq = next_seq(folder)
+    # Never a number that was used, even when the candle files that it came from are gone: these are kept for ever.
+    used = [int(path.stem) for path in folder.revisions.glob("*.jsonl") if path.stem.isdecimal()]
+    seq = max([next_seq(folder), *(number + 1 for number in used)])
     lines = b"\n".join(map(msgspec.json.encode, revisions)) + b"\n"
     write_atomically(folder.revisions / f"{seq:012d}.jsonl", lines)
     _write(folder, "revision", [(revision.new, to_ms(revision.at)) for revision in revisions], Source.REVISION)
 
 
 def read_revisions(folder: Folder) -> list[Revision]:
-    """Every revision that was made here, oldest first."""
+    """Every revision that was made here, oldest first. FolderError when a file is damaged."""
     paths = sorted(folder.revisions.glob("*.jsonl")) if folder.revisions.is_dir() else []
-    lines = (line for path in paths for line in path.read_bytes().splitlines())
-    return [msgspec.json.decode(line, type=Revision) for line in lines]
+    return [revision for path in paths for revision in _revisions_in(path)]
+
+
+def _revisions_in(path: Path) -> list[Revision]:
+    try:
+        return [msgspec.json.decode(line, type=Revision) for line in path.read_bytes().splitlines()]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise FolderError(str(path), f"is damaged ({error}); nothing else reads it, so it may be deleted") from error
 
 
 def differences(
@@ -118,5 +133,3 @@ def _write(folder: Folder, kind: str, rows: Sequence[tuple[Candle, int]], source
     runs = [candle.begin_ms + folder.interval.ms for candle, _ in rows]
     path = folder.flow_path(kind, min(runs), max(runs), next_seq(folder))
     write_table(path, candle_table(rows, source), folder.save_type)
-
-

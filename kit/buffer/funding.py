@@ -12,6 +12,7 @@ import polars as pl
 
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder
+from kit.errors import FolderError
 
 SCHEMA = {
     "symbol": pl.String(),
@@ -41,8 +42,12 @@ class FundingStore:
         self._folder = folder.funding
 
     def read(self, symbols: Sequence[str] | None = None) -> pl.DataFrame:
-        """Rows sorted by symbol and time; empty when none are kept. ``SCHEMA`` gives the columns."""
-        frame = pl.concat([pl.DataFrame(schema=SCHEMA), *map(pl.read_parquet, self._files())])
+        """Rows sorted by symbol and time; empty when none are kept. ``SCHEMA`` gives the columns.
+
+        Raises:
+            FolderError: a file is damaged; names it.
+        """
+        frame = pl.concat([pl.DataFrame(schema=SCHEMA), *map(_read, self._files())])
         if symbols is not None:
             frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
         return frame.sort(KEY)
@@ -58,7 +63,7 @@ class FundingStore:
         changed = 0
         for (month,), rows in fresh.group_by(pl.col("funding_time").dt.strftime("%Y%m")):
             path = self._folder / f"{month}.parquet"
-            kept = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=SCHEMA)
+            kept = _read(path) if path.exists() else pl.DataFrame(schema=SCHEMA)
             merged = pl.concat([rows, kept]).unique(KEY, keep="first").sort(KEY)
             new = merged.join(kept, on=list(SCHEMA), how="anti", nulls_equal=True).height
             if new:
@@ -69,6 +74,16 @@ class FundingStore:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*.parquet")) if self._folder.is_dir() else []
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        # As bytes: a path would be read as a pattern.
+        return pl.read_parquet(path.read_bytes())
+    except pl.exceptions.PolarsError as error:
+        raise FolderError(
+            str(path), f"cannot be read ({error}); if it is damaged, delete it: what it held is fetched again"
+        ) from error
 
 
 def _bytes(frame: pl.DataFrame) -> bytes:

@@ -14,6 +14,7 @@
         ledger/20261122T000000Z.jsonl                 flow: records of 64 run times a file
         revisions/<seq>.jsonl                         flow: what each revision changed, kept for ever
         symbols.json                                  flow: what is known of each symbol's history
+        assets.json                                   flow: tickers that came back as another asset, where there are any
       exginfo_5m/20261122T070001Z.parquet             one file a change
       funding_5m/202611.parquet                       one file a month
       factors_5m/  resample_1h/
@@ -138,6 +139,11 @@ class Folder:
     def symbol_states(self) -> Path:
         """The file of what is known of each symbol's history."""
         return self.candles / "symbols.json"
+
+    @cached_property
+    def assets(self) -> Path:
+        """The file of the tickers that came back as another asset."""
+        return self.candles / "assets.json"
 
     @property
     def format_file(self) -> Path:

@@ -7,10 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder, time_word
 from kit.words import to_ms
+
+log = structlog.get_logger(__name__)
 
 RECORDS_A_FILE = 64
 """A rewrite costs about 15 KB a period then, and a look-up reads one small file."""
@@ -41,6 +44,11 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The record as plain JSON values, times in UTC as ``2026-11-22T07:05:00Z``."""
         plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, object]) -> LedgerRecord:
+        """The record that ``as_dict`` gave."""
+        return msgspec.convert(plain, cls)
 
 
 class Ledger:
@@ -88,5 +96,16 @@ class Ledger:
             lines = path.read_bytes().splitlines()
         except FileNotFoundError:
             return {}
-        records = (msgspec.json.decode(line, type=LedgerRecord) for line in lines)
+        records = [record for line in lines if (record := _record_in(line, path)) is not None]
         return {to_ms(record.run_time): record for record in records}
+
+
+def _record_in(line: bytes, path: Path) -> LedgerRecord | None:
+    """The record of a line; None when it is damaged: the next period writes it anew from what is readable."""
+    try:
+        record = msgspec.json.decode(line, type=LedgerRecord)
+        to_ms(record.run_time)
+    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: no UTF-8, or a time without a zone
+        log.warning("ledger.damaged", path=str(path), error=str(error))
+        return None
+    return record

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
 import polars as pl
 
+from kit.buffer.assets import asset_name, load_assets, ticker_of
 from kit.buffer.files import FLOAT_COLUMNS, VALUE_COLUMNS
 from kit.buffer.layout import CandleFile, Folder
 from kit.buffer.view import Overlay, View, choose
+from kit.errors import FolderError
 
 ATTEMPTS = 10
 """Listings tried when a chosen file is gone: each loss means that the flow compacted at that very moment."""
@@ -31,6 +38,9 @@ POLARS_SCHEMA: dict[str, pl.DataType] = {
     "received_time": UTC_TIME,
 }
 
+
+_TIME_BITS = 44
+"""Milliseconds since the epoch fit until the year 2527, and 16 bits of rank beside them."""
 
 Ranks = np.ndarray[tuple[int], np.dtype[np.uint16]]
 
@@ -60,22 +70,49 @@ def read_candles(
     """The readable candles: symbol, candle_begin_time and ``columns`` (all, provenance too, when None).
 
     ``span`` keeps its run times only; ``last`` those of the newest so many periods that anything is readable of;
-    ``retired`` adds what is kept of symbols that left the market before the window began.
+    ``retired`` adds what is kept of symbols that left the market before the window began. A ticker that came back as
+    another asset is that new asset; the rows of the former one are under its own name (``kit.buffer.assets``).
+
+    Raises:
+        FolderError: a file is damaged; names it.
     """
+    boundaries = load_assets(folder)
+    if symbols is not None:
+        boundaries = {ticker: boundaries[ticker] for ticker in {*map(ticker_of, symbols)} & boundaries.keys()}
+    if not boundaries:
+        return _read_tickers(folder, columns, symbols, span, last, retired=retired)
+    tickers = None if symbols is None else sorted({*map(ticker_of, symbols)})
+    frame = _read_tickers(folder, columns, tickers, span, last, retired=retired)
+    named = frame.with_columns(symbol=asset_name(boundaries))
+    wanted = named if symbols is None else named.filter(pl.col("symbol").is_in(list(symbols)))
+    return in_order(wanted.cast({"symbol": POLARS_SCHEMA["symbol"]}))
+
+
+def _read_tickers(
+    folder: Folder,
+    columns: Sequence[str] | None,
+    symbols: Sequence[str] | None,
+    span: Span | None,
+    last: int | None,
+    *,
+    retired: bool,
+) -> pl.DataFrame:
+    """``read_candles`` by the exchange's names, with another listing when a file went away in between."""
     wanted = [*KEY, *(name for name in (POLARS_SCHEMA if columns is None else columns) if name not in KEY)]
     for attempt in range(ATTEMPTS):
         view = current_view(folder)
         newest_ms = view.newest_run_ms
-        kept = Span(newest_ms - (last - 1) * folder.interval.ms, newest_ms) if last and newest_ms is not None else span
+        kept = Span(newest_ms - (last - 1) * folder.interval.ms, newest_ms) if last is not None and newest_ms is not None else span
         if kept is not None:
             view = view.narrowed(kept.first_ms, kept.last_ms)
         if not retired:
             view = view.without_retired()
         try:
             return read_view(folder, view, wanted, symbols=symbols, span=kept)
-        except FileNotFoundError:
-            if attempt == ATTEMPTS - 1:
-                raise
+        except (OSError, pl.exceptions.PolarsError) as error:
+            # polars has a word of its own for a file that vanished, or not, depending on when it did.
+            if attempt == ATTEMPTS - 1 or all((folder.candles / file.name).exists() for file in view.files):
+                _blame(folder, view, error)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -87,43 +124,39 @@ def read_view(
     symbols: Sequence[str] | None = None,
     span: Span | None = None,
 ) -> pl.DataFrame:
-    """The rows of a view. FileNotFoundError when one of its files has been deleted meanwhile."""
+    """The rows of a view. OSError or PolarsError when one of its files has been deleted meanwhile, or is damaged."""
     if symbols is not None and not symbols:
         return _empty(wanted)
     conditions = _conditions(folder, symbols, span)
-    base = _scan(folder, view.blocks, wanted, conditions)
-    over = [
-        *(_overlay(folder, overlay, wanted, conditions) for overlay in view.revisions + view.rests),
-        _scan(folder, view.streams, wanted, conditions),
+    # From what wins to what loses: of equal keys the first row stays.
+    layers = [
+        *(_overlay(folder, overlay, wanted, conditions) for overlay in view.revisions),
+        *_scan(folder, view.blocks, wanted, conditions),
+        *(_overlay(folder, overlay, wanted, conditions) for overlay in view.rests),
+        *_scan(folder, view.streams, wanted, conditions),
     ]
-    frames = pl.collect_all([frame for frame in [base, *over] if frame is not None])
-    blocks = frames.pop(0) if base is not None else _empty(wanted)
-    loose = pl.concat(frames) if frames else _empty(wanted)
-    if len(frames) > 1 or len(view.streams) > 1:
-        loose = loose.unique(KEY, keep="first", maintain_order=True)
-    if view.revisions:
-        blocks = blocks.join(loose.select(KEY), on=KEY, how="anti")
-    return in_order(pl.concat([blocks, loose]))
+    return in_order(pl.concat(pl.collect_all(layers))) if layers else _empty(wanted)
 
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame sorted by symbol (as text) and candle_begin_time; of equal keys the first row stays.
 
-    Files are sorted by symbol and follow each other in time, so a stable radix sort of the symbol's number does
-    nearly always; it takes a tenth of the time of a general sort, which is the fall-back.
+    Files are sorted by symbol and mostly follow each other in time, so a stable radix sort of the symbol's number
+    does nearly always; the general sort is the fall-back, and knows runs when it meets them.
     """
     if frame.is_empty():
         return frame
     frame = frame.rechunk()
     rank = symbol_rank(frame["symbol"])
+    times = frame["candle_begin_time"].to_physical().to_numpy()
     order = np.argsort(rank, kind="stable").astype(np.uint32)
-    times = frame["candle_begin_time"].to_physical().to_numpy()[order]
-    ranks = rank[order]
-    if np.all((np.diff(times) > 0) | (np.diff(ranks) > 0)):
+    if np.all((np.diff(times[order]) > 0) | (np.diff(rank[order]) > 0)):
         return frame[order]
-    order = np.lexsort((frame["candle_begin_time"].to_physical().to_numpy(), rank)).astype(np.uint32)
-    # lexsort is stable: of rows with one key the first is the one that wins.
-    return frame[order].unique(KEY, keep="first", maintain_order=True)
+    # One number for symbol and time. Stable, so of rows with one key the first is the one that wins.
+    key = rank.astype(np.int64) << _TIME_BITS | times // 1000
+    order = np.argsort(key, kind="stable").astype(np.uint32)
+    first_of_key = np.diff(key[order], prepend=-1) > 0
+    return frame[order[first_of_key]]
 
 
 def symbol_rank(symbols: pl.Series) -> Ranks:
@@ -155,32 +188,46 @@ def _run_time_within(folder: Folder, first_ms: int, last_ms: int) -> pl.Expr:
 
 def _scan(
     folder: Folder, files: Sequence[CandleFile], wanted: Sequence[str], conditions: Sequence[pl.Expr]
-) -> pl.LazyFrame | None:
-    if not files:
-        return None
-    frame = pl.concat(list(_lazy_frames(folder, files)))
-    return frame.filter(*conditions).select(wanted) if conditions else frame.select(wanted)
+) -> list[pl.LazyFrame]:
+    frames = list(_lazy_frames(folder, files))
+    if not frames:
+        return []
+    frame = pl.concat(frames)
+    return [frame.filter(*conditions).select(wanted) if conditions else frame.select(wanted)]
 
 
 def _lazy_frames(folder: Folder, files: Sequence[CandleFile]) -> Iterator[pl.LazyFrame]:
-    """polars opens a path more than once, and the streamer may put a newer slice under the same name in between; so
-    slices, which are small, are read here in one go. Files of the flow never change under their name."""
-    scan = partial(pl.scan_parquet, glob=False) if folder.save_type == "parquet" else pl.scan_ipc
-    slices = [(folder.candles / file.name).read_bytes() for file in files if file.kind == "stream"]
-    if slices:
-        yield scan(slices)
-    paths = [folder.candles / file.name for file in files if file.kind != "stream"]
-    for path in paths:
-        path.stat()  # raises FileNotFoundError, which polars would wrap
-    if paths:
-        yield scan(paths)
+    """The files in their order; parquet and feather may lie side by side when ``save_type`` was changed.
+
+    polars opens a path more than once, and the streamer may put a newer slice under the same name in between; so
+    slices, which are small, are read here in one go. Files of the flow never change under their name.
+    """
+    for (suffix, is_slice), group in groupby(files, key=lambda file: (Path(file.name).suffix, file.kind == "stream")):
+        scan = partial(pl.scan_parquet if suffix == ".parquet" else pl.scan_ipc, glob=False, hive_partitioning=False)
+        paths = [folder.candles / file.name for file in group]
+        yield scan([path.read_bytes() for path in paths]) if is_slice else scan(paths)
 
 
 def _overlay(
     folder: Folder, overlay: Overlay, wanted: Sequence[str], conditions: Sequence[pl.Expr]
-) -> pl.LazyFrame | None:
+) -> pl.LazyFrame:
     absorbed = [~_run_time_within(folder, first, last) for first, last in overlay.absorbed]
-    return _scan(folder, [overlay.file], wanted, [*conditions, *absorbed])
+    return _scan(folder, [overlay.file], wanted, [*conditions, *absorbed])[0]
+
+
+def _blame(folder: Folder, view: View, error: Exception) -> NoReturn:
+    """Say which file cannot be read; the error as it is when all can."""
+    for file in view.files:
+        path = folder.candles / file.name
+        try:
+            pa.ipc.open_file(path).read_all() if path.suffix == ".feather" else pa.parquet.read_table(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, pa.ArrowException) as damage:
+            raise FolderError(
+                str(path), f"cannot be read ({damage}); if it is damaged, delete it: what it held is fetched again"
+            ) from error
+    raise error
 
 
 def _empty(wanted: Sequence[str]) -> pl.DataFrame:

@@ -39,8 +39,10 @@ class SliceWriter:
         self._folder = folder
         self._interval_ms = folder.interval.ms
         self._sealed_after_ms = sealed_after_ms(folder.interval)
-        # A new incarnation never touches the files of an earlier one, so it need not read them.
-        self._incarnation = time.time_ns()
+        # A new incarnation never touches the files of an earlier one, so it need not read them. It counts as the later
+        # one even when the clock has gone back: what was readable first stays what is read.
+        earlier = (file.seq for file in folder.list_candle_files() if file.kind == "stream")
+        self._incarnation = max(time.time_ns(), 1 + max(earlier, default=0))
         self._lock = threading.Lock()
         self._rows: dict[int, dict[str, tuple[Candle, int]]] = {}
         self._unwritten: dict[int, int] = {}

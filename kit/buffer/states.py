@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder
+
+log = structlog.get_logger(__name__)
 
 
 class Hole(msgspec.Struct, frozen=True):
@@ -23,6 +26,7 @@ class SymbolState(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``first_ms``: its first candle at the exchange, once that is sure; None: it may be older than the window.
     ``listed_ms``: where its first candle should be, by the listing date or by when it first appeared.
     ``stopped_ms``: the moment at which it was first seen not trading; None while it trades.
+    ``since_ms``: before it another asset had this ticker; nothing older belongs to this one.
     ``unanswered``: the exchange answered once without these candles. ``gaps``: it did so twice, they do not exist.
     """
 
@@ -31,6 +35,7 @@ class SymbolState(msgspec.Struct, kw_only=True, omit_defaults=True):
     first_ms: int | None = None
     listed_ms: int | None = None
     stopped_ms: int | None = None
+    since_ms: int | None = None
     unanswered: list[Hole] = []
     gaps: list[Hole] = []
 
@@ -44,10 +49,13 @@ class States(msgspec.Struct, kw_only=True):
 
 
 def load_states(folder: Folder) -> States:
-    """What was saved; empty for a new market."""
+    """What was saved; empty for a new market, and when it is damaged: the exchange tells all of it again."""
     try:
         return msgspec.json.decode(folder.symbol_states.read_bytes(), type=States)
     except FileNotFoundError:
+        return States()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.warning("symbols.damaged", path=str(folder.symbol_states), error=str(error))
         return States()
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["ProxyError", "open_session"]
+# What a SOCKS proxy can fail with; neither OSError nor aiohttp's.
+SOCKS_ERRORS = (ProxyConnectionError, ProxyError, ProxyTimeoutError)
 
 USER_AGENT = "bmac/3"
 # Between the requests of two 1m periods a connection is worth keeping: a new TLS handshake costs two round trips.

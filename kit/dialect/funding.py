@@ -172,7 +172,7 @@ def round_to_hour(ms: int) -> int:
 
 def _decode(kind: type[T], name: str, venue: Venue, body: bytes) -> list[T]:
     """The entries of an answer, which may be a list or a single object."""
-    entries = body if body.lstrip()[:1] == b"[" else b"[" + body + b"]"
+    entries = b"[" + body + b"]" if body.lstrip()[:1] == b"{" else body
     try:
         return msgspec.json.decode(entries, type=list[kind])  # type: ignore[valid-type] # a type made at run time
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

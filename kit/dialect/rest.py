@@ -20,7 +20,7 @@ import structlog
 
 from kit.budget import Urgency, WeightBudget
 from kit.dialect.answers import Answer, judge
-from kit.dialect.connector import ProxyError, open_session
+from kit.dialect.connector import SOCKS_ERRORS, open_session
 from kit.dialect.funding import (
     FundingInfo,
     FundingRate,
@@ -301,7 +301,7 @@ class RestClient:
             raise UnreachableError(self._no_connection("no answer in time"), url=shown) from error
         except aiohttp.ClientResponseError as error:
             raise BadAnswerError(f"not HTTP as it should be: {error.message}", url=shown) from error
-        except (aiohttp.ClientError, OSError, ProxyError) as error:
+        except (aiohttp.ClientError, OSError, *SOCKS_ERRORS) as error:
             raise UnreachableError(self._no_connection(error), url=shown) from error
 
     def _no_connection(self, why: object) -> str:

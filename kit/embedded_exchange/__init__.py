@@ -6,7 +6,8 @@ independently of
 """
 
 from kit.embedded_exchange.clock import Clock
-from kit.embedded_exchange.exchange import EmbeddedExchange, Row
+from kit.embedded_exchange.exchange import EmbeddedExchange
+from kit.embedded_exchange.klines import Row
 from kit.embedded_exchange.port import RequestRecord
 from kit.embedded_exchange.settings import Finals, Settings, parse_finals
 

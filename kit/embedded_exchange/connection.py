@@ -28,7 +28,7 @@ _COUNTED_S = 1.0  # the window in which client messages are counted
 class Rules:
     """What differs between the ports."""
 
-    spot: bool
+    string_ids: bool
     messages_per_s: int
     ping_s: float
     pong_timeout_s: float
@@ -138,7 +138,7 @@ class Connection:
         return too_fast
 
     async def _obey(self, text: str) -> None:
-        change = decide(text, list(self.streams), spot=self._rules.spot)
+        change = decide(text, list(self.streams), string_ids=self._rules.string_ids)
         if change is None:
             return
         await self._socket.send_str(change.reply)

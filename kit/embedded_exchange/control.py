@@ -19,7 +19,7 @@ class Change:
     unsubscribe: tuple[str, ...] = ()
 
 
-def decide(text: str, streams: list[str], *, spot: bool) -> Change | None:
+def decide(text: str, streams: list[str], *, string_ids: bool) -> Change | None:
     """The effect of one text message on a connection that has ``streams``; None: it is silently ignored.
 
     An acknowledgement proves nothing: unknown streams are acknowledged and listed as well (BINANCE.md section 6).
@@ -33,7 +33,7 @@ def decide(text: str, streams: list[str], *, spot: bool) -> Change | None:
     if not isinstance(message, dict):
         return _error(2, "Invalid request: expected an object")
     number = message.get("id")
-    if not _id_allowed(number, spot=spot):
+    if not _id_allowed(number, string_ids=string_ids):
         return _error(2, "Invalid request: request ID must be an unsigned integer")
     return _command(message, number, streams)
 
@@ -55,10 +55,10 @@ def _command(message: dict[str, Any], number: Any, streams: list[str]) -> Change
     return Change(_reply(None, number), subscribe=tuple(names))
 
 
-def _id_allowed(number: Any, *, spot: bool) -> bool:
+def _id_allowed(number: Any, *, string_ids: bool) -> bool:
     """Futures want an unsigned integer; spot also takes a string or null."""
     unsigned = isinstance(number, int) and not isinstance(number, bool) and number >= 0
-    return unsigned or (spot and (number is None or isinstance(number, str)))
+    return unsigned or (string_ids and (number is None or isinstance(number, str)))
 
 
 def _reply(result: Any, number: Any) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from kit.embedded_exchange.clock import Clock
-from kit.embedded_exchange.klines import Window, answer_rows
+from kit.embedded_exchange.klines import Row, Window, answer_rows
 from kit.embedded_exchange.market import Market
 from kit.embedded_exchange.port import Port, RequestRecord
 from kit.embedded_exchange.settings import Settings
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from kit.embedded_exchange.connection import Connection
     from kit.embedded_exchange.instrument import Instrument
 
-Row = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
 _ALL_ROWS = 1 << 60
 _REMEMBERED_REQUESTS = 100_000  # so that an exchange that runs for weeks does not grow
 
@@ -87,7 +86,7 @@ class EmbeddedExchange:
     ) -> Instrument:
         """Lists a symbol while the exchange runs; it trades from the minute of ``at_ms`` (default: now) on.
 
-        ``details``: further fields of :class:`kit.embedded_exchange.made_up_records.Listing`, such as ``contract_type``.
+        ``details``: further fields of :class:`~kit.embedded_exchange.made_up_records.Listing`, as ``contract_type``.
 
         Raises:
             ValueError: it is listed already.
@@ -98,7 +97,9 @@ class EmbeddedExchange:
         return listed
 
     def delist_symbol(self, venue: Venue, symbol: str) -> int:
-        """Delists a symbol: SETTLING (futures) or BREAK (spot) at once, the last trade at the end of this minute (returned).
+        """Delists a symbol: SETTLING (futures) or BREAK (spot) at once.
+
+        Returns: the end of the running minute, in ms; there the last trade happens.
 
         Raises:
             UnknownWordError: no such symbol.

@@ -25,7 +25,7 @@ _SHORT, _MEDIUM = 125, 65_535
 
 
 def event_writer(instrument: Instrument, interval: str, length_ms: int) -> Callable[[Bar, int, bool], bytes]:
-    """A function from (candle, event time in ms, closed) to the event's JSON; everything that never changes is ready."""
+    """A function from (candle, event time in ms, closed) to the event's JSON; what never changes is ready."""
     blank = "" if instrument.venue is Venue.SPOT else " "
     symbol = instrument.symbol
     price, quantity, turnover = (

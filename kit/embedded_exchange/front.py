@@ -6,7 +6,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
 from kit.embedded_exchange.answers import Answer, no_such_path, too_much
-from kit.embedded_exchange.rest import ENDPOINTS, Request, serve
+from kit.embedded_exchange.rest import ENDPOINTS, Endpoint, Request, serve
 from kit.embedded_exchange.weights import Verdict, WeightPool
 from kit.words import Venue
 
@@ -44,6 +44,7 @@ class Front:
         self._market = market
         self._spot = spot
         self._venues = (Venue.SPOT,) if spot else (Venue.UM, Venue.CM)
+        self._info: dict[str, tuple[tuple[int, int] | None, Answer | None]] = {}
         self._pool = WeightPool(
             settings.spot_weight_limit if spot else settings.futures_weight_limit,
             funding_limit=settings.funding_limit,
@@ -62,10 +63,24 @@ class Front:
         if decision.verdict is Verdict.SERVED:
             micro = self._spot and asked.time_unit.upper() == "MICROSECOND"
             request = Request(venue, self._market, asked.params, now_ms, self._pool.limit, microseconds=micro)
-            answer = serve(endpoint, request)
+            answer = self._remembered(asked, now_ms) or self._served(endpoint, request, asked)
         else:
             answer = too_much(venue, decision, self._pool.limit, asked.address, now_ms)
         return self._sent(answer, weight, decision.used, now_ms)
+
+    def _remembered(self, asked: Asked, now_ms: int) -> Answer | None:
+        """Futures exchange info of this minute: a megabyte that rarely changes (its ``serverTime`` is stale there, too)."""
+        key, answer = self._info.get(asked.path, (None, None))
+        return answer if key == self._info_key(now_ms) else None
+
+    def _served(self, endpoint: Endpoint, request: Request, asked: Asked) -> Answer:
+        answer = serve(endpoint, request)
+        if not self._spot and asked.path.endswith("/exchangeInfo"):
+            self._info[asked.path] = (self._info_key(request.now_ms), answer)
+        return answer
+
+    def _info_key(self, now_ms: int) -> tuple[int, int]:
+        return self._market.revision, now_ms // 60_000
 
     def _sent(self, answer: Answer, weight: int, used: int | None, now_ms: int) -> Reply:
         html = answer.body.startswith(b"<")

@@ -20,14 +20,14 @@ RECENT_MS = 120 * MINUTE_MS
 # listing.
 _PRICES = {
     "BTC": 97000.0, "ETH": 3400.0, "SOL": 190.0, "币安人生": 0.21, "PEPE": 0.0000112, RECENT: 1.7, "BNB": 880.0,
-    "XRP": 2.3, "DOGE": 0.19, "ADA": 0.61, "TRX": 0.29, "LINK": 17.2, "AVAX": 21.5, "SUI": 2.6, "XLM": 0.29, "BCH": 510.0,
-    "HBAR": 0.17, "LTC": 96.0, "DOT": 3.1, "UNI": 6.4, "AAVE": 205.0, "NEAR": 2.3, "ICP": 4.9, "ETC": 17.1, "APT": 3.6,
-    "FIL": 1.9, "ATOM": 2.9, "ARB": 0.29, "OP": 0.42, "INJ": 7.8, "SHIB": 0.0000098, "龙虾": 0.034, "WLD": 0.8,
-    "TIA": 1.1,
-    "SEI": 0.18, "ENA": 0.33, "LDO": 0.81, "CRV": 0.51, "RUNE": 0.9, "ALGO": 0.17, "VET": 0.017, "GRT": 0.06, "SAND": 0.2,
-    "MANA": 0.23, "AXS": 1.3, "GALA": 0.0098, "CHZ": 0.032, "ZEC": 320.0, "DASH": 61.0, "XTZ": 0.58, "EOS": 0.41, "IOTA": 0.13,
-    "COMP": 38.0, "SNX": 0.8, "SUSHI": 0.5, "YFI": 4900.0, "PENDLE": 2.8, "JUP": 0.33, "PYTH": 0.09, "STX": 0.41,
-    "IMX": 0.42, "BONK": 0.0000124, "FLOKI": 0.000061, "WIF": 0.48, "ORDI": 5.1, "JTO": 0.52, "STRK": 0.13, "TON": 2.0,
+    "XRP": 2.3, "DOGE": 0.19, "ADA": 0.61, "TRX": 0.29, "LINK": 17.2, "AVAX": 21.5, "SUI": 2.6, "XLM": 0.29,
+    "BCH": 510.0, "HBAR": 0.17, "LTC": 96.0, "DOT": 3.1, "UNI": 6.4, "AAVE": 205.0, "NEAR": 2.3, "ICP": 4.9,
+    "ETC": 17.1, "APT": 3.6, "FIL": 1.9, "ATOM": 2.9, "ARB": 0.29, "OP": 0.42, "INJ": 7.8, "SHIB": 0.0000098,
+    "龙虾": 0.034, "WLD": 0.8, "TIA": 1.1, "SEI": 0.18, "ENA": 0.33, "LDO": 0.81, "CRV": 0.51, "RUNE": 0.9,
+    "ALGO": 0.17, "VET": 0.017, "GRT": 0.06, "SAND": 0.2, "MANA": 0.23, "AXS": 1.3, "GALA": 0.0098, "CHZ": 0.032,
+    "ZEC": 320.0, "DASH": 61.0, "XTZ": 0.58, "EOS": 0.41, "IOTA": 0.13, "COMP": 38.0, "SNX": 0.8, "SUSHI": 0.5,
+    "YFI": 4900.0, "PENDLE": 2.8, "JUP": 0.33, "PYTH": 0.09, "STX": 0.41, "IMX": 0.42, "BONK": 0.0000124,
+    "FLOKI": 0.000061, "WIF": 0.48, "ORDI": 5.1, "JTO": 0.52, "STRK": 0.13, "TON": 2.0,
 }  # fmt: skip
 _PER_THOUSAND = ("PEPE", "SHIB", "BONK", "FLOKI")  # perpetuals of these count thousands: 1000PEPEUSDT
 _MAJORS = ("BTC", "ETH", "SOL", "BNB", "XRP")

@@ -44,6 +44,7 @@ class Market:
         self._instruments: dict[tuple[Venue, str], Instrument] = {}
         self._tapes: dict[tuple[Venue, str], Tape] = {}
         self._stream_names: dict[tuple[bool, str], Instrument] = {}
+        self.revision = 0  # rises with every listing, delisting and change of status
         self.headers: dict[Venue, dict[str, Any]] = {venue: {} for venue in Venue}
         for venue in Venue:
             self._add_venue(venue, now_ms)
@@ -146,6 +147,7 @@ class Market:
             self._tapes[venue, symbol] = replay.tape
 
     def _put(self, instrument: Instrument) -> None:
+        self.revision += 1
         self._instruments[instrument.venue, instrument.symbol] = instrument
         self._stream_names[instrument.venue is Venue.SPOT, instrument.symbol.lower()] = instrument
 

@@ -115,18 +115,16 @@ class MinuteColumns(NamedTuple):
     previous_close: I64
     inverse_unit: int
 
-    def minute(self, index: int) -> Minute:
-        """One of the plans."""
-        first, second, third, last = (int(price[index]) for price in self.prices)
-        return Minute(
-            int(self.begin_ms[index]),
-            (first, second, third, last),
-            int(self.trades[index]),
-            int(self.lots[index]),
-            int(self.taker[index]),
-            int(self.previous_close[index]),
-            self.inverse_unit,
-        )
+    def minutes(self) -> list[Minute]:
+        """The plans one by one, as plain integers."""
+        begins, trades, lots = self.begin_ms.tolist(), self.trades.tolist(), self.lots.tolist()
+        takers, closes = self.taker.tolist(), self.previous_close.tolist()
+        first, second, third, last = (price.tolist() for price in self.prices)
+        prices = list(zip(first, second, third, last, strict=True))
+        return [
+            Minute(begins[row], prices[row], trades[row], lots[row], takers[row], closes[row], self.inverse_unit)
+            for row in range(len(begins))
+        ]
 
 
 def whole_sums(plan: MinuteColumns) -> tuple[I64, I64, I64, I64]:

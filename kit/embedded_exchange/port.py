@@ -51,7 +51,7 @@ class Port:
         self._spot = spot
         self._front = Front(market, settings, spot=spot)
         self._rules = Rules(
-            spot=spot,
+            string_ids=spot or settings.futures_string_ids,
             messages_per_s=5 if spot else 10,
             ping_s=settings.spot_ping_s if spot else settings.futures_ping_s,
             pong_timeout_s=settings.spot_pong_timeout_s if spot else settings.futures_pong_timeout_s,
@@ -127,9 +127,7 @@ class Port:
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(_KEEP_ALIVE_S)
-            for connection in list(self.connections):
-                with contextlib.suppress(ConnectionError):  # it went away by itself meanwhile
-                    await connection.keep_alive()
+            await asyncio.gather(*(_kept_alive(connection) for connection in self.connections))
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         route = route_of(request.path, request.query.get("streams", ""), spot=self._spot)
@@ -145,6 +143,11 @@ class Port:
         reply = self._front.reply(asked, self._clock.now_ms())
         self._requests.append(RequestRecord(request.path, params, reply.weight, reply.status))
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+
+async def _kept_alive(connection: Connection) -> None:
+    with contextlib.suppress(ConnectionError):  # it went away by itself meanwhile
+        await connection.keep_alive()
 
 
 def _deliver(outbox: Outbox[Connection]) -> None:

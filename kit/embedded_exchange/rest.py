@@ -93,8 +93,8 @@ def candles(request: Request) -> Answer:
     if not instrument.has_klines:
         return answer([])
     bars = klines.rows_in(request.market.tape(instrument), window, interval.ms, request.now_ms)
-    table = klines.row_table(bars, instrument.scales, interval.ms, microseconds=request.microseconds)
-    return Answer(200, klines.rows_json(table))
+    body = klines.page_json(bars, instrument.scales, interval.ms, microseconds=request.microseconds)
+    return Answer(200, body)
 
 
 def _asked_instrument(request: Request) -> Instrument:

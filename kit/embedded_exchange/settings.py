@@ -88,6 +88,7 @@ class Settings:
     illiquid_share: float = 0.1
     skew_ms: int = 0
     connection_life_s: float = 86_400.0
+    futures_string_ids: bool = False  # the documents say unsigned integers only, yet the official client sends UUIDs
     spot_ping_s: float = 20.0
     spot_pong_timeout_s: float = 60.0
     futures_ping_s: float = 180.0

@@ -73,13 +73,13 @@ class MadeUpTape:
         # Blocks of different symbols end at different minutes, so that renewing them is spread over time.
         self._phase = self._key % _PLANS_BLOCK
         self._plans = lru_cache(maxsize=2)(self._plans_of_block)
-        self._hours = lru_cache(maxsize=512)(self._hours_of_block)
+        self._version = 0
         self._done: dict[int, tuple[int, int, Bar | None]] = {}
 
     def end(self, at_ms: int) -> None:
         """See :class:`Tape`."""
         self.end_ms = at_ms
-        self._hours.cache_clear()
+        self._version += 1  # hours remembered until now may lie beyond the end
         self._done.clear()
 
     def bars(self, length_ms: int, first_ms: int, last_ms: int) -> Bars:
@@ -92,7 +92,7 @@ class MadeUpTape:
             blocks = range(
                 first_ms // HOUR_MS // _HOURS_BLOCK, (last_ms + length_ms - 1) // HOUR_MS // _HOURS_BLOCK + 1
             )
-            hours = joined([self._hours(block) for block in blocks])
+            hours = joined([_remembered_hours(self, self._version, block) for block in blocks])
             return aggregated(hours.between(first_ms, last_ms + length_ms - 1), length_ms)
         return aggregated(self._minute_bars(first_ms // MINUTE_MS, (last_ms + length_ms) // MINUTE_MS), length_ms)
 
@@ -136,13 +136,13 @@ class MadeUpTape:
         self._done[length_ms] = (from_ms, index, done)
         return done
 
-    def _hours_of_block(self, block: int) -> Bars:
+    def hours_of_block(self, block: int) -> Bars:
+        """Whole hours, 256 at a time, counted since the epoch; :meth:`bars` remembers them."""
         first = block * _HOURS_BLOCK * 60
         return aggregated(self._minute_bars(first, first + _HOURS_BLOCK * 60), HOUR_MS)
 
     def _plans_of_block(self, block: int) -> list[Minute]:
-        columns = self._columns(block * _PLANS_BLOCK - self._phase, _PLANS_BLOCK)
-        return [columns.minute(index) for index in range(_PLANS_BLOCK)]
+        return self._columns(block * _PLANS_BLOCK - self._phase, _PLANS_BLOCK).minutes()
 
     def _second_bars(self, length_ms: int, first_ms: int, last_ms: int) -> Bars:
         rows = [
@@ -224,6 +224,12 @@ class MadeUpTape:
         always = (minutes % _LOOK_BACK == 0) | (minutes == self.listed_ms // MINUTE_MS)
         quiet = fractions(draws, 52, 12) < activity.quiet
         return np.where(quiet & ~always, 0, trades)
+
+
+@lru_cache(maxsize=2048)  # about 50 MB, whatever the number of symbols
+def _remembered_hours(tape: MadeUpTape, version: int, block: int) -> Bars:
+    del version  # part of the key: a delisting makes what was remembered void
+    return tape.hours_of_block(block)
 
 
 def _carried(closes: I64, trades: I64) -> tuple[I64, I64]:

@@ -209,3 +209,9 @@ def test_a_promise_that_runs_out_within_a_long_window_still_counts():
 
 def test_the_limit_that_was_told_replaces_the_assumed_one():
     assert isinstance(ask(rules.with_limit(state(header=1000), 6000), 100)[1], Promise)
+
+
+def test_what_a_dead_process_sent_long_ago_may_be_counted_only_now():
+    slow = promise("a", 30, pid=7, made_ms=NOON - MINUTE - 5_000)
+    buried = rules.bury(state(promises=(slow,)), TERMS, NOON + 400, frozenset({7}))
+    assert rules.used(buried) == 30

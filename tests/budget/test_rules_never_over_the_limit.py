@@ -87,9 +87,16 @@ class Machine(RuleBasedStateMachine):
             if flight.header is None:
                 self.count(index)
 
-    @rule()
-    def all_answers_arrive_at_once(self) -> None:
-        for flight in [each for each in self.flights if each.header]:
+    @rule(process=st.integers(0, 2), backwards=st.booleans())
+    def the_rest_is_spent(self, process: int, backwards: bool) -> None:
+        self.asks_until_refused(process, 33, Urgency.NEWEST)
+        self.asks_until_refused(process, 1, Urgency.NEWEST)
+        self.exchange_counts_all()
+        self.all_answers_arrive_at_once(backwards)
+
+    @rule(backwards=st.booleans())
+    def all_answers_arrive_at_once(self, backwards: bool) -> None:
+        for flight in [each for each in self.flights if each.header][:: -1 if backwards else 1]:
             self.flights.remove(flight)
             self.settle(flight, flight.header, flight.date_ms or self.now // 1000 * 1000)
 

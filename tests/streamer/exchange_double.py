@@ -7,11 +7,13 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request, Response
 
 MINUTE = 60_000
 
@@ -21,8 +23,27 @@ def frame(
 ) -> str:
     """A kline event in the combined envelope; by default an event of now."""
     now = int(time.time() * 1000) if event_ms is None else event_ms
-    kline = {"t": begin_ms, "T": begin_ms + MINUTE - 1, "s": symbol, "i": interval, "f": 1, "L": 2, "o": "1.0", "c": "1.5"}
-    kline |= {"h": "2.0", "l": "0.5", "v": "10", "n": 2, "x": closed, "q": "15", "V": "5", "Q": "7.5", "B": "0"} | changes
+    kline = {
+        "t": begin_ms,
+        "T": begin_ms + MINUTE - 1,
+        "s": symbol,
+        "i": interval,
+        "f": 1,
+        "L": 2,
+        "o": "1.0",
+        "c": "1.5",
+    }
+    kline |= {
+        "h": "2.0",
+        "l": "0.5",
+        "v": "10",
+        "n": 2,
+        "x": closed,
+        "q": "15",
+        "V": "5",
+        "Q": "7.5",
+        "B": "0",
+    } | changes
     event = {"e": "kline", "E": now, "s": symbol, "k": kline}
     return json.dumps({"stream": f"{symbol.lower()}@kline_{interval}", "data": event}, ensure_ascii=False)
 
@@ -66,7 +87,7 @@ class ExchangeDouble:
         """Every stream of every open session, doubled ones twice."""
         return sorted(name for session in self.open for name in session.subscribed)
 
-    async def __aenter__(self) -> ExchangeDouble:
+    async def __aenter__(self) -> Self:
         self._server = await serve(
             self._serve, "127.0.0.1", 0, process_request=self._admit, compression=None, ping_interval=None
         )
@@ -77,7 +98,9 @@ class ExchangeDouble:
         self._server.close()
         await self._server.wait_closed()
 
-    async def publish(self, symbol: str, begin_ms: int, *, closed: bool = True, only: Session | None = None, **changes: Any) -> int:
+    async def publish(
+        self, symbol: str, begin_ms: int, *, closed: bool = True, only: Session | None = None, **changes: Any
+    ) -> int:
         """Send a kline to everyone who subscribed it; returns to how many."""
         text = frame(symbol, begin_ms, closed=closed, **changes)
         name = json.loads(text)["stream"]

@@ -24,7 +24,9 @@ def test_a_first_assignment_is_even_and_leaves_no_connection_idle(names, listene
 
 
 @given(NAMES, NAMES, LISTENERS, MAX_STREAMS)
-def test_a_change_keeps_limits_leaves_none_idle_and_moves_only_to_fill_an_empty_connection(a, b, listeners, max_streams):
+def test_a_change_keeps_limits_leaves_none_idle_and_moves_only_to_fill_an_empty_connection(
+    a, b, listeners, max_streams
+):
     before = assign(a, {}, listeners=listeners, max_streams=max_streams)
     after = assign(b, before, listeners=listeners, max_streams=max_streams)
     slots = connections_needed(len(b), listeners, max_streams)

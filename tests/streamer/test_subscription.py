@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.subscription import Subscription
+from streamer.subscription import Review, Subscription, Wish
 from streamer.timing import Timing
 
-MINUTE = 60.0
-SYMBOLS = st.sets(st.text(alphabet="abcdefgh123币安人生", min_size=1, max_size=20).map(lambda base: f"{base}usdt@kline_1m"))
+MINUTE = Wish(60.0)
+SYMBOLS = st.sets(
+    st.text(alphabet="abcdefgh123币安人生", min_size=1, max_size=20).map(lambda base: f"{base}usdt@kline_1m")
+)
 
 
 class Exchange:
@@ -47,9 +50,9 @@ def talk(subscription: Subscription, exchange: Exchange, *, start: float, second
     return start + steps * 0.1
 
 
-def wanting(streams, interval_s=MINUTE, timing=None) -> Subscription:
-    subscription = Subscription(timing or Timing())
-    subscription.want(dict.fromkeys(streams, interval_s), 100.0)
+def wanting(streams) -> Subscription:
+    subscription = Subscription(Timing())
+    subscription.want(dict.fromkeys(streams, MINUTE))
     return subscription
 
 
@@ -60,7 +63,7 @@ def test_the_exchange_ends_with_exactly_the_wanted_streams_whatever_was_wanted_b
     now = talk(subscription, exchange, start=now, seconds=0.3)
     wanted = first
     for wanted in changes:
-        subscription.want(dict.fromkeys(wanted, MINUTE), now)
+        subscription.want(dict.fromkeys(wanted, MINUTE))
         now = talk(subscription, exchange, start=now, seconds=0.3)
     talk(subscription, exchange, start=now, seconds=10.0)
     assert exchange.subscribed == wanted
@@ -87,7 +90,7 @@ def test_750_streams_are_asked_for_within_two_seconds():
 def test_a_listing_and_a_delisting_ask_for_nothing_else():
     subscription, exchange = wanting(["a", "b"]), Exchange()
     now = talk(subscription, exchange, start=100.0, seconds=5.0)
-    subscription.want({"b": MINUTE, "c": MINUTE}, now)
+    subscription.want({"b": MINUTE, "c": MINUTE})
     leave, join = subscription.next_message(now), subscription.next_message(now)
     assert json.loads(leave or "") == {"method": "UNSUBSCRIBE", "params": ["a"], "id": 3}
     assert json.loads(join or "") == {"method": "SUBSCRIBE", "params": ["c"], "id": 4}
@@ -135,9 +138,9 @@ def test_a_stream_that_never_delivers_is_left_and_joined_again_ever_more_rarely(
         subscription.frame("a", now)
         if "b" in subscription.review(now).stale or subscription.states["b"].asked_at is None:
             joins.append(now)
-    gaps = [later - earlier for earlier, later in zip(joins, joins[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(joins)]
     assert 160 < joins[0] < 163
-    assert all(later > 1.5 * earlier for earlier, later in zip(gaps, gaps[1:4], strict=False))
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(gaps[:4]))
     assert "b" in exchange.subscribed
 
 
@@ -166,6 +169,16 @@ def test_a_stream_silent_after_two_remedies_is_offered_to_another_connection():
 def test_a_frame_of_a_stream_that_was_left_is_not_ours():
     subscription, exchange = wanting(["a", "b"]), Exchange()
     now = talk(subscription, exchange, start=100.0, seconds=1.0)
-    subscription.want({"a": MINUTE}, now)
+    subscription.want({"a": MINUTE})
     assert subscription.frame("b", now) is False
     assert subscription.frame("a", now) is True
+
+
+def test_a_stream_that_was_silent_elsewhere_keeps_the_patience_it_had_reached_and_is_not_told_stale_again():
+    subscription, exchange = Subscription(Timing()), Exchange()
+    subscription.want({"a": Wish(60.0, moves=1)})
+    now = talk(subscription, exchange, start=100.0, seconds=1.0)
+    assert subscription.review(now + 200) == Review()
+    assert subscription.states["a"].asked_at is not None
+    assert subscription.review(now + 241).stale == ()
+    assert subscription.states["a"].asked_at is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from kit.words import Interval, TradeType, Venue, utc_now
 from streamer.timing import Timing
 from streamer.universe import FirstExchangeInfo, follow, streamed
 from tests.streamer.exchange_double import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUICK = Timing(look_every_s=0.02, fetch_retry_first_s=0.01, fetch_retry_cap_s=0.02)
 

@@ -1,0 +1,53 @@
+# Everything is set up by the targets themselves: Python 3.11+, make and git are all that has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+PERIODS ?=
+SHELL := /bin/sh
+
+.PHONY: demo test bench lint lock setup setup-dev clean
+
+demo: .venv/run.stamp
+	@$(BIN)/python -m deployments.demo $(if $(PERIODS),--periods $(PERIODS))
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m tests.bench
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: .venv/run.stamp
+setup-dev: .venv/dev.stamp
+
+# The lock: every version with its hashes, for all platforms, naming no package index.
+lock: .venv/bin/python
+	for name in uv run dev; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-annotate --no-header requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+	  "Python 3.11 or newer is needed, and " + sys.executable + " is " + sys.version.split()[0] + "; try: make PYTHON=python3.11 ...")'
+	@echo "Setting up .venv ..."
+	@$(PYTHON) -m venv .venv
+	@command -v uv >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+
+# Bytecode is compiled while installing: Prefect alone takes twice as long to import without.
+.venv/run.stamp: requirements/run.txt | .venv/bin/python
+	@echo "Installing the locked packages (some 800 MB on disk) ..."
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --require-hashes --compile-bytecode -r requirements/run.txt
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt requirements/run.txt | .venv/bin/python
+	@echo "Installing the locked packages, those of the tests included ..."
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --require-hashes --compile-bytecode -r requirements/dev.txt
+	@touch .venv/run.stamp $@
+
+clean:
+	rm -rf .venv demo-data .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""``make demo``: the whole service against the embedded exchange, on this machine, started and ended by one command."""

@@ -1,0 +1,118 @@
+"""``python -m flows period`` and ``python -m flows worker``.
+
+Exit codes: 0 complete (or stopped as asked), 3 incomplete, 2 a bad config, folder or argument.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path  # noqa: TC003 - typer reads the parameters' types
+from typing import Annotated
+
+import msgspec
+import typer
+
+from flows.markets import REPOSITORY, check_run_time, live_base_dirs, pace_of, served_market
+from kit.config import load_config
+from kit.errors import BmacError, ExchangeError
+from kit.logs import LogFormat, configure
+from kit.words import utc_now
+
+COMPLETE, BAD_INPUT, INCOMPLETE = 0, 2, 3
+
+app = typer.Typer(help="The work of each period.", no_args_is_help=True, pretty_exceptions_enable=False)
+LogsOption = Annotated[LogFormat, typer.Option("--logs", help="How logs are written on stderr.")]
+
+
+@app.command()
+def period(
+    base_dir: Annotated[Path, typer.Argument(help="The market's folder, with its config.json.")],
+    run_time: Annotated[
+        str | None, typer.Option(help="The close it is about, such as 2026-11-22T07:05:00Z. Default: the newest.")
+    ] = None,
+    logs: LogsOption = "auto",
+) -> None:
+    """Do a period's work once and print its ledger record as JSON. No Prefect involved; safe to repeat."""
+    configure(logs)
+    try:
+        moment = moment_of(run_time)
+        code, shown = asyncio.run(do_once(base_dir.absolute(), moment))
+    except (BmacError, OSError) as error:
+        refuse(error)
+    print(json.dumps(shown, ensure_ascii=False))
+    raise typer.Exit(code)
+
+
+@app.command()
+def worker(
+    base_dirs: Annotated[
+        list[Path] | None, typer.Argument(help="The markets' folders. Default: those of the live pool's deployments.")
+    ] = None,
+    prefect_file: Annotated[Path, typer.Option(help="Where the deployments are described.")] = (
+        REPOSITORY / "prefect.yaml"
+    ),
+    logs: LogsOption = "auto",
+) -> None:
+    """Do the periods of several markets, each at its own time, until SIGTERM or SIGINT; Prefect shows them."""
+    configure(logs)
+    try:
+        folders = [folder.absolute() for folder in base_dirs] if base_dirs else live_base_dirs(prefect_file)
+        markets = [served_market(folder) for folder in dict.fromkeys(folders)]
+    except (BmacError, OSError) as error:
+        refuse(error)
+    from flows.steps import run_period  # noqa: PLC0415 - heavy, and not needed to refuse a bad config
+    from flows.worker import serve  # noqa: PLC0415 - same
+
+    code = serve(markets, run_period, logs)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # Prefect's threads would drain their queues to a server that may be dead, for a minute
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """The moment that was written, or None for none. ValueError becomes typer's usual refusal (exit code 2)."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time such as 2026-11-22T07:05:00Z") from None
+
+
+async def do_once(base_dir: Path, run_time: datetime | None) -> tuple[int, dict[str, object]]:
+    """The work of one period; the exit code and what is printed.
+
+    Raises:
+        NaiveTimeError, ConfigError, FolderError: what was asked for cannot be done.
+    """
+    config = load_config(base_dir)
+    pace = pace_of(config)
+    moment = pace.newest_closed(utc_now()) if run_time is None else run_time
+    check_run_time(pace, base_dir, moment, utc_now())
+
+    from flows.steps import run_period  # noqa: PLC0415 - heavy, and not needed to refuse a bad config
+
+    try:
+        record = (await run_period(base_dir, moment)).record
+    except ExchangeError as error:
+        return INCOMPLETE, {"run_time": zulu(moment), "complete": False, "error": str(error)}
+    return (COMPLETE if record.complete else INCOMPLETE), msgspec.to_builtins(record)
+
+
+def zulu(moment: datetime) -> str:
+    """A time as the ledger spells it."""
+    return str(msgspec.to_builtins(moment)).replace("+00:00", "Z")
+
+
+def refuse(error: Exception) -> typer.Exit:
+    """Say on stderr what is wrong, and leave."""
+    typer.echo(str(error), err=True)
+    raise typer.Exit(BAD_INPUT) from None
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m flows")

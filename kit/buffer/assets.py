@@ -1,0 +1,65 @@
+"""Tickers that came back as another asset: where the old asset's candles end and the new one's begin.
+
+The exchange reuses names (LITUSDT was Litentry, then Lighter). Candle files keep the exchange's name; the small file
+``assets.json``, which only exists once that has happened, tells from which begin time on a ticker is another asset.
+Rows before it are read as ``LITUSDT#1`` (``#2`` for the next asset, and so on), so that nobody joins the two and
+nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import polars as pl
+
+from kit.buffer.files import write_atomically
+from kit.buffer.layout import Folder
+from kit.errors import FolderError
+
+Boundaries = Mapping[str, Sequence[int]]
+"""For each reused ticker the begin times (milliseconds, ascending) from which on it is the next asset."""
+
+MARK = "#"
+"""Between a ticker and the number of its former asset; no symbol of the exchange has it."""
+
+
+def load_assets(folder: Folder) -> Boundaries:
+    """The reused tickers; empty when there are none.
+
+    Raises:
+        FolderError: the file cannot be understood. Reading on would join two assets.
+    """
+    try:
+        data = folder.assets.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    try:
+        return msgspec.json.decode(data, type=dict[str, list[int]])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise FolderError(
+            str(folder.assets), f"is damaged ({error}); it tells which tickers changed their asset: restore it"
+        ) from error
+
+
+def add_boundary(folder: Folder, ticker: str, begin_ms: int) -> None:
+    """From ``begin_ms`` on the ticker is another asset. Repeating it changes nothing. OSError when the disk refuses."""
+    known = load_assets(folder)
+    moments = sorted({*known.get(ticker, ()), begin_ms})
+    write_atomically(folder.assets, msgspec.json.encode({**known, ticker: moments}))
+
+
+def ticker_of(name: str) -> str:
+    """The exchange's name of an asset: ``LITUSDT`` of ``LITUSDT#1``."""
+    return name.partition(MARK)[0]
+
+
+def asset_name(boundaries: Boundaries) -> pl.Expr:
+    """The asset each row belongs to, as text, from the columns symbol and candle_begin_time."""
+    ticker = pl.col("symbol").cast(pl.String)
+    begin_ms = pl.col("candle_begin_time").dt.epoch("ms")
+    name = ticker
+    for reused, moments in boundaries.items():
+        for number, moment in reversed(list(enumerate(moments, start=1))):
+            name = pl.when((ticker == reused) & (begin_ms < moment)).then(pl.lit(f"{reused}{MARK}{number}")).otherwise(name)
+    return name

@@ -1,0 +1,137 @@
+"""What can be said of a market from its folder alone: the last periods, the window, the streamer's heartbeat."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kit.buffer.ledger import Ledger, LedgerRecord
+from kit.buffer.read import current_view
+from kit.market import Market
+from kit.words import from_ms, newest_run_time_ms, to_ms, utc_now
+
+FILLED_LATER = timedelta(minutes=10)
+"""A period that was completed so long after its close is history that was filled, not a close that was late."""
+
+HEARTBEAT_STALE = timedelta(seconds=20)
+"""The streamer writes its heartbeat every few seconds; older than this it is silent."""
+
+
+def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
+    """Plain values for programs: ``market``, ``now``, ``due`` (the newest run time that should be complete), ``newest``
+    (its record or None), ``periods`` (records, newest first), ``window`` (complete of known), ``streamer``.
+
+    Raises:
+        ConfigError, FolderError: the folder cannot be read.
+    """
+    market = Market(base_dir)
+    interval = market.config.interval
+    now = utc_now()
+    patience = market.config.offset + market.config.candle_close_timeout
+    due_ms = newest_run_time_ms(to_ms(now - patience), interval)
+    newest_ms = newest_run_time_ms(to_ms(now), interval)
+    first_ms = newest_ms - (market.config.num_candles - 1) * interval.ms
+    records = Ledger(market.folder).between(first_ms, newest_ms)
+    readable_ms = current_view(market.folder).newest_run_ms
+    due = records.get(due_ms)
+    return {
+        "market": market.folder.candles.name,
+        "base_dir": str(base_dir),
+        "now": _iso(now),
+        "due": _iso(from_ms(due_ms)),
+        "complete": due is not None and due.complete,
+        "newest_readable": None if readable_ms is None else _iso(from_ms(readable_ms)),
+        "window": {
+            "run_times": market.config.num_candles,
+            "known": len(records),
+            "complete": sum(record.complete for record in records.values()),
+        },
+        "periods": [records[run_ms].as_dict() for run_ms in sorted(records, reverse=True)[:periods]],
+        "streamer": _heartbeat(base_dir, now),
+    }
+
+
+def status_table(status: dict[str, Any]) -> RenderableType:
+    """The same for people; times in the reader's own zone."""
+    table = periods_table(f"{status['market']}   {status['base_dir']}")
+    for record in status["periods"]:
+        add_period(table, LedgerRecord.from_dict(record))
+    window = status["window"]
+    line = Text.assemble(
+        ("complete " if status["complete"] else "NOT COMPLETE ", "green" if status["complete"] else "bold red"),
+        f"for {_local(_moment(status['due']))}; window: {window['complete']} of {window['run_times']} run times complete; ",
+        _streamer_line(status["streamer"]),
+    )
+    return Group(table, line)
+
+
+def periods_table(title: str) -> Table:
+    """An empty table of periods, narrow enough for 80 columns."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("run time", no_wrap=True)
+    for heading in ("expected", "stream", "REST", "missing", "excused", "complete after"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def add_period(table: Table, record: LedgerRecord) -> None:
+    """One row of the table of periods."""
+    table.add_row(
+        _local(record.run_time),
+        str(record.expected),
+        str(record.by_stream),
+        str(record.by_rest),
+        Text(str(len(record.missing)), style="bold red" if record.missing else ""),
+        str(len(record.excused)),
+        _time_to_complete(record),
+    )
+
+
+def _time_to_complete(record: LedgerRecord) -> Text:
+    seconds = record.seconds_to_complete
+    if not record.complete or seconds is None:
+        return Text("not complete", style="bold red")
+    if seconds > FILLED_LATER.total_seconds():
+        return Text("filled later", style="dim")
+    return Text(f"{seconds:.2f} s", style="green")
+
+
+def _heartbeat(base_dir: Path, now: datetime) -> dict[str, Any] | None:
+    try:
+        beat: dict[str, Any] = json.loads((base_dir / "streamer.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    age = now - datetime.fromisoformat(beat["written_at"])
+    beat["age_seconds"] = round(age.total_seconds(), 1)
+    beat["alive"] = bool(beat["running"]) and age < HEARTBEAT_STALE
+    return beat
+
+
+def _streamer_line(beat: dict[str, Any] | None) -> Text:
+    if beat is None:
+        return Text("no streamer has run here", style="red")
+    if not beat["alive"]:
+        return Text(f"the streamer is silent for {beat['age_seconds']:.0f} s (pid was {beat['pid']})", style="bold red")
+    return Text(
+        f"streamer pid {beat['pid']}: {beat['delivering_streams']} of {beat['wanted_streams']} streams deliver, "
+        f"{beat['rss_bytes'] / 1e6:.0f} MB"
+    )
+
+
+def _local(moment: datetime) -> str:
+    return moment.astimezone().strftime("%m-%d %H:%M:%S")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,111 @@
+"""A real Prefect server on SQLite for the tests of this folder, started once, in its own home and on its own port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STAND_IN = Path(__file__).parent / "stand_in.py"
+ENV_FILE = REPOSITORY / "deployments" / "prefect.env"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def settings_of(path: Path) -> dict[str, str]:
+    """The settings of an env file, as a shell would read them."""
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    return dict(line.split("=", 1) for line in lines if line)
+
+
+def environment(home: Path, port: int) -> dict[str, str]:
+    """What a user has who follows deployments/prefect.env, with a home and a port of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    ours = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    return inherited | settings_of(ENV_FILE) | ours
+
+
+@dataclass
+class Server:
+    """A Prefect server that tests may stop, kill and start again."""
+
+    home: Path
+    port: int
+    env: dict[str, str]
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        log = (self.home / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)],
+            env=self.env,
+            cwd=self.home,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        log.close()
+
+    def wait_healthy(self, within_sec: float = 60) -> None:
+        deadline = time.monotonic() + within_sec
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.env['PREFECT_API_URL']}/health", timeout=2) as answer:  # noqa: S310 - http
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        pytest.fail(f"the server is not healthy:\n{(self.home / 'server.log').read_text()[-3000:]}")
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the server and the processes it started."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.signal_all(signal.SIGKILL)
+            self.process.wait(10)
+
+    def run(self, *command: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    instance = Server(home, port, environment(home, port))
+    instance.start()
+    try:
+        instance.wait_healthy()
+        pools = instance.run("sh", "deployments/pools.sh")
+        assert pools.returncode == 0, pools.stderr
+        yield instance
+    finally:
+        instance.kill()

@@ -1,0 +1,93 @@
+"""``python -m flows`` with a stand-in for the work and, where asked for, with periods of a few seconds.
+
+The stand-in keeps what the real work promises: idempotent, one at a time in a folder, steps reported as they end.
+It notes the start of its first step in ``BASE_DIR/starts.jsonl``.
+
+    STAND_IN_PERIOD_SEC   the length of a period, whatever config.json says
+    STAND_IN_WORK_SEC     how long the work takes (default 0.3)
+    STAND_IN_FAIL         an existing file of this name in BASE_DIR makes the exchange unreachable
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.steps import Outcome, StepReport
+from kit.buffer.ledger import LedgerRecord
+from kit.errors import UnreachableError
+from kit.words import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+FAIL = "exchange_is_down"
+NAMES = ("exchange_info", "newest", "history", "audits", "funding", "compact")
+
+
+def record_of(run_time: datetime, missing: list[str] | None = None) -> LedgerRecord:
+    lost = missing or []
+    return LedgerRecord(
+        run_time=run_time,
+        expected=3,
+        by_stream=3 - len(lost),
+        by_rest=0,
+        missing=lost,
+        excused={},
+        complete=not lost,
+        completed_at=None if lost else utc_now(),
+    )
+
+
+async def run_period(
+    base_dir: Path,
+    run_time: datetime,
+    *,
+    history_deadline: datetime | None = None,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> Outcome:
+    note(base_dir, run_time)
+    if (base_dir / FAIL).exists():
+        raise UnreachableError("nobody answers", url="http://127.0.0.1:1/fapi/v1/exchangeInfo")
+    done = base_dir / f"done_{run_time:%Y%m%dT%H%M%S}"
+    already = done.exists()
+    reports = []
+    for name in NAMES:
+        started_at = utc_now()
+        await asyncio.sleep(float(os.environ.get("STAND_IN_WORK_SEC", "0.3")) / len(NAMES))
+        reports.append(StepReport(name, started_at, utc_now(), f"{name} went well"))
+        if on_step is not None:
+            on_step(reports[-1])
+    done.touch()
+    return Outcome(record_of(run_time), tuple(reports), already_done=already)
+
+
+def note(base_dir: Path, run_time: datetime) -> None:
+    now = utc_now()
+    with (base_dir / "starts.jsonl").open("a") as file:
+        file.write(json.dumps({"run_time": run_time.isoformat(), "at": now.isoformat()}) + "\n")
+
+
+def install() -> None:
+    """Put the stand-in, and the short period, where the real ones are."""
+    import flows.markets  # noqa: PLC0415
+    import flows.steps  # noqa: PLC0415
+
+    flows.steps.run_period = run_period
+    if seconds := os.environ.get("STAND_IN_PERIOD_SEC"):
+        pace = flows.markets.Pace(timedelta(seconds=float(seconds)), timedelta(seconds=0.5))
+        flows.markets.pace_of = lambda _config: pace
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    install()
+    from flows.__main__ import app
+
+    app(prog_name="python -m flows")
