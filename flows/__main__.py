@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from datetime import datetime
-from pathlib import Path  # noqa: TC003 - typer reads the parameters' types
+from pathlib import Path
 from typing import Annotated
 
 import msgspec

@@ -19,7 +19,7 @@ from kit.buffer.states import save_states
 from kit.buffer.view import View
 from kit.completeness import Window
 from kit.dialect.klines import plan_pages
-from kit.errors import ExchangeError
+from kit.errors import ExchangeError, SymbolRefusedError
 from kit.words import Candle, Source, from_ms, to_ms
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,8 @@ async def read_again(period: Period) -> int:
     soon = pl.col("received_time") - pl.col("candle_begin_time") < period.config.interval.delta + SOON_AFTER_CLOSE
     early = frame.filter(pl.col("source") == Source.REST.value, soon)
     begins: dict[str, list[int]] = defaultdict(list)
-    for symbol, begin in early.select(pl.col("symbol").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms")).rows():
+    keys = early.select(pl.col("symbol").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms"))
+    for symbol, begin in keys.rows():
         begins[symbol].append(begin)
     revised = await _compare(period, begins, "REST, read once more")
     period.states.reread_until_ms = until_ms
@@ -103,16 +104,25 @@ async def _compare(period: Period, begins: dict[str, list[int]], reason: str) ->
     """Compare what is readable of each symbol, from its first to its last begin time, with what REST says now."""
     interval, venue = period.config.interval, period.config.trade_type.venue
 
-    async def truth(symbol: str, first_ms: int, last_ms: int) -> list[Candle]:
-        pages = plan_pages(venue, interval, first_ms, last_ms)
-        rows = [await period.client.klines(symbol, interval, page, Urgency.HISTORY) for page in pages]
-        return [candle for page_rows in rows for candle in page_rows]
+    told: list[Candle] = []
+
+    async def hear(symbol: str, first_ms: int, last_ms: int) -> None:
+        try:
+            for page in plan_pages(venue, interval, first_ms, last_ms):
+                final_before = period.final_before_ms()
+                rows = await period.client.klines(symbol, interval, page, Urgency.HISTORY)
+                told.extend(row for row in rows if row.begin_ms + interval.ms <= final_before)
+        except SymbolRefusedError:
+            log.info("audit.refused", market=period.folder.candles.name, symbol=symbol)  # it was delisted meanwhile
 
     if not begins:
         return 0
-    answers = await asyncio.gather(*(truth(symbol, min(at), max(at)) for symbol, at in begins.items()))
-    final_before = period.final_before_ms()
-    told = [candle for rows in answers for candle in rows if candle.begin_ms + interval.ms <= final_before]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for symbol, at in begins.items():
+                group.create_task(hear(symbol, min(at), max(at)))
+    except* ExchangeError as problems:
+        raise problems.exceptions[0] from None
     first_ms = min(min(at) for at in begins.values())
     last_ms = max(max(at) for at in begins.values())
     stored = stored_candles(period.folder, Span(first_ms + interval.ms, last_ms + interval.ms), list(begins))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 LONGEST_SLEEP_SEC = 1.0
+FARTHEST = 2
+"""Intervals to the next target at most. A clock set back by less than one just waits: its periods have been done."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def next_due(last: datetime | None, now: datetime, pace: Pace) -> Due:
     following = last + pace.interval
     if newest > following:
         return Due(newest, pace.target(newest), skipped=(newest - following) // pace.interval)
-    if pace.target(following) - now > pace.interval:  # the clock was set back: go on by the new time
+    if pace.target(following) - now > FARTHEST * pace.interval:  # the clock was set back: go on by the new time
         following = newest + pace.interval
     return Due(following, pace.target(following))
 
@@ -55,7 +57,8 @@ def next_due(last: datetime | None, now: datetime, pace: Pace) -> Due:
 class MarketClock:
     """Starts the work of one market's periods in a thread of its own.
 
-    ``on_begin`` and ``on_end`` are called in that thread and must return at once.
+    ``on_begin`` and ``on_end`` are called in that thread and must return at once;
+    ``on_end`` is not called for work that a stop cut.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class MarketClock:
     async def _sleep_to(self, due: Due) -> bool:
         """Sleep until the target; False when it must be looked at again."""
         while (wait := (due.target - self._now()).total_seconds()) > 0:
-            if wait > self._market.pace.interval.total_seconds() + LONGEST_SLEEP_SEC:
+            if wait > FARTHEST * self._market.pace.interval.total_seconds() + LONGEST_SLEEP_SEC:
                 return False
             if await self._woken(min(wait, LONGEST_SLEEP_SEC)):
                 return False

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from kit.budget import WeightBudget
 from kit.buffer.layout import Folder
-from kit.buffer.states import States, load_states
+from kit.buffer.states import States
 from kit.completeness import Window
 from kit.config import MarketConfig, load_config
 from kit.dialect.hosts import Endpoints, host_of
@@ -21,16 +23,21 @@ from kit.dialect.symbols import SymbolInfo
 from kit.errors import ExchangeError
 from kit.words import from_ms, to_ms, utc_now
 
+R = TypeVar("R")
+
 log = structlog.get_logger(__name__)
 
 FINAL_AFTER = timedelta(seconds=2)
 """A REST row counts as final so long after its close by the exchange's clock. The exchange publishes no bound; its
-own last frames of quiet symbols come about 2 s after the close (BINANCE.md section 6)."""
+own last frames of quiet symbols come about 2 s after the close (docs/exchange.md)."""
 
 
 @dataclass
 class Period:
-    """One market's period while it is worked on. ``run_time`` is the close that it is about."""
+    """One market's period while it is worked on. ``run_time`` is the close that it is about.
+
+    ``newest_known``: for each symbol the newest begin time (milliseconds) of which a candle was seen, here or there.
+    """
 
     config: MarketConfig
     folder: Folder
@@ -41,6 +48,7 @@ class Period:
     states: States = field(default_factory=States)
     symbols: tuple[SymbolInfo, ...] = ()
     trading: frozenset[str] = frozenset()
+    newest_known: dict[str, int] = field(default_factory=dict)
     filled: int = 0
     revised: int = 0
     history_left: int = 0
@@ -78,7 +86,7 @@ class Period:
 
 @asynccontextmanager
 async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Period]:
-    """The period of a market, with a client to its exchange.
+    """The period of a market, with a client to its exchange. Its states are loaded by whoever holds the folder.
 
     Raises:
         ConfigError, FolderError: the config or the folder cannot be used.
@@ -94,13 +102,34 @@ async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Perio
         timeout=timedelta(seconds=config.http_timeout_sec),
         fetchers=config.num_rest_fetchers,
     ) as client:
-        period = Period(config, folder, run_time, client, states=load_states(folder))
+        period = Period(config, folder, run_time, client)
         try:
             period.offset = timedelta(milliseconds=(await client.clock_offset(samples=1)).offset_ms)
         except ExchangeError as error:
-            # The local clock serves meanwhile; what REST answers without it is judged a little less surely.
+            # What was measured last serves meanwhile: a local clock that is ahead would call open candles closed.
+            period.offset = timedelta(milliseconds=client.budget.now_ms() - to_ms(utc_now()))
             log.warning("clock.unknown", market=folder.candles.name, error=str(error))
         yield period
+
+
+async def to_the_end(work: Callable[[], R]) -> R:
+    """Do blocking work in a thread. When cancelled, wait for its end all the same: who holds the folder must not let
+    go of it while something still writes there."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("disk.failed_while_cancelled", error=str(task.exception()))
+        raise
+
+
+async def cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+    """End tasks that must not outlive what started them."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def moment_of(ms: int) -> str:

@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 SETTLES_EVERY = timedelta(hours=1)
 """The shortest funding interval there is; nothing new can come more often."""
 
+WRITTEN_WITHIN = timedelta(minutes=5)
+"""So long after a settlement is looked for those of other symbols, which the exchange writes down one by one."""
+
 PAGE = 1000
 MAX_PAGES = 40
 """Requests a period spends on history; 500 in 5 minutes are allowed. What is left follows in the next period."""
@@ -48,7 +51,8 @@ async def _of_all(period: Period, store: FundingStore, newest: dict[str, int]) -
     # A symbol listed later has nothing before; so one moment serves for all. An hour is looked at twice, for
     # settlements of other symbols that the exchange had not written down yet.
     start_ms = max(window_ms, known_ms - int(SETTLES_EVERY.total_seconds() * 1000))
-    if to_ms(period.exchange_now()) - known_ms < SETTLES_EVERY.total_seconds() * 1000 and newest:
+    age = timedelta(milliseconds=to_ms(period.exchange_now()) - known_ms)
+    if newest and WRITTEN_WITHIN <= age < SETTLES_EVERY:
         return 0
     added = 0
     for _ in range(MAX_PAGES):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
 import structlog
 
-from flows.context import Period
+from flows.context import Period, to_the_end
 from kit.budget import Urgency
 from kit.buffer.fills import store_rest
 from kit.buffer.layout import sealed_after_ms
 from kit.buffer.read import Span, read_candles
 from kit.buffer.states import Hole
-from kit.completeness import CODE_OF_SOURCE, Findings, Matrix, Window, examine, with_answer
+from kit.completeness import ABSENT, CODE_OF_SOURCE, Findings, Matrix, Window, examine, with_answer
 from kit.dialect.klines import Page
 from kit.errors import SymbolRefusedError
 from kit.words import Candle, Source, to_ms, utc_now
@@ -31,7 +31,16 @@ PATIENCE_MS = 60_000
 def look(period: Period, window: Window) -> Findings:
     """The market over a window, from what is readable now."""
     symbols = period.market_symbols
-    return examine(symbols, period.states.symbols, window, readable_matrix(period, symbols, window))
+    readable = readable_matrix(period, symbols, window)
+    present = readable != ABSENT
+    for row in np.flatnonzero(present.any(axis=1)).tolist():
+        _know(period, symbols[row], window.begin_ms(int(np.flatnonzero(present[row])[-1])))
+    return examine(symbols, period.states.symbols, window, readable)
+
+
+def _know(period: Period, symbol: str, begin_ms: int) -> None:
+    """A candle of the symbol that begins then exists."""
+    period.newest_known[symbol] = max(begin_ms, period.newest_known.get(symbol, begin_ms))
 
 
 def readable_matrix(period: Period, symbols: Sequence[str], window: Window) -> Matrix:
@@ -68,7 +77,7 @@ async def ask(
 
     Raises:
         ExchangeError: no usable answer. A symbol that is refused is none: its page becomes a hole with that reason
-        when the symbol does not trade.
+        when the symbol does not trade, and says nothing about one that has traded before.
     """
     step = period.config.interval.ms
     state = period.states.symbols[symbol]
@@ -80,6 +89,8 @@ async def ask(
             state.gaps.append(Hole(first_ms, last_ms, state.status.lower().replace("_", " ")))
             return []
         log.warning("symbol.refused", market=period.folder.candles.name, symbol=symbol, error=str(error))
+        if symbol in period.newest_known:
+            return []
         rows = []
     final_before = period.final_before_ms()
     candles = [
@@ -87,6 +98,8 @@ async def ask(
         for row in rows
         if first_ms <= row.begin_ms <= last_ms and row.begin_ms % step == 0 and row.begin_ms + step <= final_before
     ]
+    if candles:
+        _know(period, symbol, candles[-1].begin_ms)
     settled_last = min(last_ms, (final_before - step) // step * step)
     if settled_last >= first_ms:
         state.gaps += with_answer(
@@ -95,17 +108,29 @@ async def ask(
             [candle.begin_ms for candle in candles],
             asked_ms=to_ms(period.exchange_now()),
             patience_ms=PATIENCE_MS,
+            certain_ms=_certain_until(period, symbol, last_ms),
             step_ms=step,
         )
     return candles
+
+
+def _certain_until(period: Period, symbol: str, last_ms: int) -> int:
+    """Up to which begin time an answer without a candle can be believed to be the last word.
+
+    The exchange's candles by REST can lag for minutes. So a symbol's missing newest candles are not held to be
+    nowhere before a later one has come; unless it has stopped trading, or has never had any.
+    """
+    if period.states.symbols[symbol].stopped_ms is not None:
+        return last_ms
+    return period.newest_known.get(symbol, last_ms)
 
 
 async def store(period: Period, candles: Sequence[Candle]) -> int:
     """Make fetched candles readable; how many were new. In a thread: it waits for the disk."""
     now_ms = to_ms(period.exchange_now())
     racing_from_ms = now_ms - 3 * sealed_after_ms(period.config.interval)
-    new = await asyncio.to_thread(
-        store_rest, period.folder, candles, received_ms=to_ms(utc_now()), racing_from_ms=racing_from_ms
+    new = await to_the_end(
+        partial(store_rest, period.folder, candles, received_ms=to_ms(utc_now()), racing_from_ms=racing_from_ms)
     )
     period.filled += new
     return new

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from flows.context import Period
+from flows.context import Period, cancel_all
 from flows.gaps import ask, look, store
 from flows.progress import report_progress
 from flows.records import write_window
@@ -26,7 +26,7 @@ from kit.words import Candle, to_ms
 log = structlog.get_logger(__name__)
 
 STORE_AT_ROWS = 40_000
-"""Fetched candles are stored in files of about so many rows: some 80 pages, two seconds of work that a kill can lose."""
+"""Fetched candles are stored in files of about so many rows: some 80 pages, two seconds of work a kill can lose."""
 
 STORE_EVERY = timedelta(seconds=2)
 
@@ -55,6 +55,7 @@ async def fill_history(period: Period, deadline: datetime | None) -> str:
         await _run(period, filling, findings, deadline)
         findings = look(period, period.window)
     written = write_window(period, findings)
+    forget_before(period)
     save_states(period.folder, period.states)
     left = period.history_left = int(findings.missing.sum())
     if pages or written:
@@ -89,16 +90,19 @@ async def _run(period: Period, filling: Filling, findings: Findings, deadline: d
     loop = asyncio.get_running_loop()
     stored_at = loop.time()
     pending: set[asyncio.Task[None]] = set(workers)
-    while pending:
-        _, pending = await asyncio.wait(pending, timeout=0.2)
-        due = loop.time() - stored_at >= STORE_EVERY.total_seconds()
-        if filling.fetched and (due or not pending or len(filling.fetched) >= STORE_AT_ROWS):
-            batch, filling.fetched = filling.fetched, []
-            await store(period, batch)
-            stored_at = loop.time()
-            report_progress(period, filling.total - len(filling.pages), filling.total)
-    for worker in workers:
-        worker.result()
+    try:
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=0.2)
+            due = loop.time() - stored_at >= STORE_EVERY.total_seconds()
+            if filling.fetched and (due or not pending or len(filling.fetched) >= STORE_AT_ROWS):
+                batch, filling.fetched = filling.fetched, []
+                await store(period, batch)
+                stored_at = loop.time()
+                report_progress(period, filling.total - len(filling.pages), filling.total)
+        for worker in workers:
+            worker.result()
+    finally:
+        await cancel_all(workers)
     report_progress(period, filling.total - len(filling.pages), filling.total)
 
 
@@ -114,7 +118,7 @@ async def _work(period: Period, filling: Filling, oldest: dict[str, int], deadli
             candles = await ask(period, symbol, page, Urgency.HISTORY, deadline_ms=deadline_ms)
             filling.fetched += candles
             filling.failures = 0
-            await _learn_listing(period, filling, oldest, symbol, page, candles)
+            await _learn_listing(period, filling, oldest, symbol, page, candles=candles)
         except StopError as error:
             filling.pages.appendleft((symbol, page))
             filling.stopped = True
@@ -126,7 +130,7 @@ async def _work(period: Period, filling: Filling, oldest: dict[str, int], deadli
 
 
 async def _learn_listing(
-    period: Period, filling: Filling, oldest: dict[str, int], symbol: str, page: Page, candles: list[Candle]
+    period: Period, filling: Filling, oldest: dict[str, int], symbol: str, page: Page, *, candles: list[Candle]
 ) -> None:
     """Note the symbol's oldest candle; when the page began before it, make sure that nothing older exists."""
     state = period.states.symbols[symbol]
@@ -151,13 +155,22 @@ def set_first(state: SymbolState, first_ms: int) -> None:
     state.gaps = [gap for gap in state.gaps if gap.last_ms >= first_ms]
 
 
+def forget_before(period: Period) -> None:
+    """Drop what is remembered of holes that the window has left behind."""
+    oldest_ms = period.window.first_ms
+    for state in period.states.symbols.values():
+        state.unanswered = [hole for hole in state.unanswered if hole.last_ms >= oldest_ms]
+        state.gaps = [gap for gap in state.gaps if gap.last_ms >= oldest_ms]
+
+
 async def _nothing_before(period: Period, symbol: str, first_ms: int) -> bool:
     """Whether the exchange has no candle of the window before ``first_ms``: one row of weight 1 tells."""
     interval, venue = period.config.interval, period.config.trade_type.venue
     span_ms = 200 * 86_400_000  # COIN-M answers at most so much in one request
     end_ms = first_ms - 1
-    while end_ms >= period.window.first_ms:
-        start_ms = max(period.window.first_ms, end_ms + 1 - span_ms)
+    oldest_ms = max(period.window.first_ms, period.states.symbols[symbol].since_ms or 0)
+    while end_ms >= oldest_ms:
+        start_ms = max(oldest_ms, end_ms + 1 - span_ms)
         page = Page(start_ms, end_ms, 1, kline_weight(venue, 1))
         if await period.client.klines(symbol, interval, page, Urgency.HISTORY):
             return False

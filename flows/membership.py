@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
+import polars as pl
 import structlog
 
 from flows.context import Period
+from kit.buffer.assets import add_boundary, load_assets
 from kit.buffer.exchange_info import ExchangeInfoStore
-from kit.buffer.states import SymbolState, States, save_states
+from kit.buffer.read import read_candles
+from kit.buffer.states import States, SymbolState, save_states
 from kit.dialect.symbols import SymbolInfo, select, trades
-from kit.errors import ExchangeError
+from kit.errors import BadAnswerError, ExchangeError
 from kit.words import to_ms
 
 log = structlog.get_logger(__name__)
@@ -25,7 +29,7 @@ async def refresh_exchange_info(period: Period) -> str:
     store = ExchangeInfoStore(period.folder)
     known = store.latest()
     try:
-        infos = (await period.client.exchange_info()).symbols
+        infos = _plausible((await period.client.exchange_info()).symbols, known)
         changed = store.save([info.to_dict() for info in infos], period.exchange_now())
     except ExchangeError as error:
         if known is None:
@@ -35,6 +39,18 @@ async def refresh_exchange_info(period: Period) -> str:
         changed = False
     _take(period, infos)
     return f"{len(period.trading)} symbols trade" + (", changed" if changed and known is not None else "")
+
+
+def _plausible(infos: tuple[SymbolInfo, ...], known: Sequence[object] | None) -> tuple[SymbolInfo, ...]:
+    """The symbols, unless most of those known are gone: the exchange keeps even delisted ones in its list for years,
+    and to believe a list cut short would call a market complete that is mostly missing.
+
+    Raises:
+        BadAnswerError: fewer than half of the symbols are there.
+    """
+    if known is not None and 2 * len(infos) < len(known):
+        raise BadAnswerError(f"exchangeInfo has {len(infos)} symbols, where {len(known)} were known")
+    return infos
 
 
 def _take(period: Period, infos: Iterable[SymbolInfo]) -> None:
@@ -50,40 +66,57 @@ def _take(period: Period, infos: Iterable[SymbolInfo]) -> None:
         now_ms=to_ms(period.exchange_now()),
         step_ms=config.interval.ms,
         new_market=not period.states.symbols,
+        oldest_held=_oldest_held(period),
     )
+    for event, symbol in changes:
+        if event == "symbol.another_asset":
+            add_boundary(period.folder, symbol, period.states.symbols[symbol].since_ms or 0)
+    for ticker, moments in load_assets(period.folder).items():
+        if ticker in period.states.symbols:
+            period.states.symbols[ticker].since_ms = moments[-1]
     for event, symbol in changes:
         log.info(event, market=period.folder.candles.name, symbol=symbol)
     save_states(period.folder, period.states)
 
 
+def _oldest_held(period: Period) -> dict[str, int]:
+    """The oldest readable begin time (milliseconds) of each symbol whose listing date has moved to a later one."""
+    later = [info.symbol for info in period.symbols if _listed_again(period.states.symbols.get(info.symbol), info)]
+    if not later:
+        return {}
+    frame = read_candles(period.folder, columns=[], symbols=later, retired=True)
+    oldest = frame.group_by(pl.col("symbol").cast(pl.String)).agg(pl.col("candle_begin_time").min().dt.epoch("ms"))
+    return dict(oldest.rows())
+
+
 def update_states(
-    states: States, infos: Iterable[SymbolInfo], *, now_ms: int, step_ms: int, new_market: bool
+    states: States,
+    infos: Iterable[SymbolInfo],
+    *,
+    now_ms: int,
+    step_ms: int,
+    new_market: bool,
+    oldest_held: Mapping[str, int] = MappingProxyType({}),
 ) -> list[tuple[str, str]]:
     """Bring the states up to what the exchange info says; (event, symbol) for each listing and delisting.
 
     A symbol that never traded while we looked is not taken in. In a new market the listing date of a symbol is where
-    its candles should begin; of one that appears later also the moment at which it appeared.
+    its candles should begin; of one that appears later also the moment at which it appeared. A symbol whose listing
+    date moved to a later one is another asset under the old name if it had stopped, or if candles from before that
+    date are held (``oldest_held``, milliseconds); else the exchange has only corrected a date.
     """
-    events = []
+    events: list[tuple[str, str]] = []
     seen = set()
     for info in infos:
         seen.add(info.symbol)
         state = states.symbols.get(info.symbol)
-        if state is None:
-            if trades(info):
-                states.symbols[info.symbol] = _new_state(info, None if new_market else now_ms, step_ms)
-                if not new_market:
-                    events.append(("symbol.listed", info.symbol))
+        if state is not None:
+            held_ms = oldest_held.get(info.symbol)
+            events += [(event, info.symbol) for event in _update(state, info, now_ms, step_ms, held_ms)]
         elif trades(info):
-            if state.stopped_ms is not None:
-                events.append(("symbol.resumed", info.symbol))
-                _resume(state, info, step_ms)
-            state.status = info.status
-        elif state.stopped_ms is None:
-            events.append(("symbol.stopped", info.symbol))
-            state.status, state.stopped_ms = info.status, now_ms
-        else:
-            state.status = info.status
+            states.symbols[info.symbol] = _new_state(info, now_ms, step_ms, new_market=new_market)
+            if not new_market:
+                events.append(("symbol.listed", info.symbol))
     for symbol, state in states.symbols.items():
         if symbol not in seen and state.stopped_ms is None:
             # Gone from the exchange info altogether, or taken out of the market by the config.
@@ -92,20 +125,42 @@ def update_states(
     return events
 
 
-def _new_state(info: SymbolInfo, seen_ms: int | None, step_ms: int) -> SymbolState:
-    listed = [moment for moment in (info.onboard_ms, seen_ms) if moment is not None]
-    # The earlier of the two: a listing date in the past is history to be filled, one in the future is not believed.
+def _update(state: SymbolState, info: SymbolInfo, now_ms: int, step_ms: int, held_ms: int | None) -> list[str]:
+    """Bring one known symbol's state up to date; what happened to it."""
+    state.status = info.status
+    if not trades(info):
+        if state.stopped_ms is not None:
+            return []
+        state.stopped_ms = now_ms
+        return ["symbol.stopped"]
+    events = ["symbol.resumed"] if state.stopped_ms is not None else []
+    held = state.stopped_ms is not None or (held_ms is not None and held_ms < (info.onboard_ms or 0))
+    if held and _listed_again(state, info):
+        events.append("symbol.another_asset")
+        _begin_anew(state, info, step_ms)
+    state.onboard_ms = state.onboard_ms if info.onboard_ms is None else info.onboard_ms
+    state.stopped_ms = None
+    return events
+
+
+def _new_state(info: SymbolInfo, now_ms: int, step_ms: int, *, new_market: bool) -> SymbolState:
+    # A listing date in the past is history to be filled. One in the future is not believed: it trades already.
+    seen = [] if new_market and info.onboard_ms is None else [now_ms]
+    listed = [moment for moment in (info.onboard_ms, *seen) if moment is not None]
     listed_ms = min(listed) // step_ms * step_ms if listed else None
     return SymbolState(status=info.status, onboard_ms=info.onboard_ms, listed_ms=listed_ms)
 
 
-def _resume(state: SymbolState, info: SymbolInfo, step_ms: int) -> None:
-    """It trades again. With another listing date it is another asset under the old name: its history begins anew."""
-    relisted = info.onboard_ms is not None and state.onboard_ms is not None and info.onboard_ms > state.onboard_ms
-    if relisted and info.onboard_ms is not None:
-        state.first_ms = None
-        state.listed_ms = info.onboard_ms // step_ms * step_ms
-        state.unanswered = []
-        state.gaps = []
-    state.onboard_ms = info.onboard_ms
-    state.stopped_ms = None
+def _listed_again(state: SymbolState | None, info: SymbolInfo) -> bool:
+    """Whether the listing date is a later one than it was."""
+    if state is None or state.onboard_ms is None or info.onboard_ms is None:
+        return False
+    return info.onboard_ms > state.onboard_ms
+
+
+def _begin_anew(state: SymbolState, info: SymbolInfo, step_ms: int) -> None:
+    """Another asset under the old name: its history begins with its listing."""
+    state.first_ms = None
+    state.since_ms = state.listed_ms = (info.onboard_ms or 0) // step_ms * step_ms
+    state.unanswered = []
+    state.gaps = []

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flows.board import Board, Work
     from flows.markets import ServedMarket
     from flows.showing import Showing
+    from flows.tracking import Tracking
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -134,18 +135,24 @@ class Mirror:
         self._loop = asyncio.get_running_loop()
         if self._stopping.is_set():
             return
-        async with connected(self._worker_name) as tracking:
-            showing = Showing(tracking, self._markets, self._lanes, self._board)
-            jobs: dict[str, Job] = {
-                "health": lambda: self._watch_health(tracking.healthy, showing),
-                "heartbeat": lambda: self._regularly(
-                    partial(showing.heartbeat, self._rhythm.heartbeat.total_seconds()), self._rhythm.heartbeat
-                ),
-                "sweep": lambda: self._regularly(showing.sweep, self._rhythm.sweep),
-            }
-            for folder in self._markets:
-                jobs[f"lane {folder.name}"] = partial(self._serve, folder, showing)
-            await self._supervise(jobs)
+        while not self._stop.is_set():
+            async with connected(self._worker_name) as tracking:
+                if tracking is not None:
+                    showing = Showing(tracking, self._markets, self._lanes, self._board)
+                    await self._supervise(self._jobs(tracking, showing))
+                    return
+            await asyncio.wait({asyncio.ensure_future(self._stop.wait())}, timeout=self._rhythm.health.total_seconds())
+
+    def _jobs(self, tracking: Tracking, showing: Showing) -> dict[str, Job]:
+        beat = self._rhythm.heartbeat
+        jobs: dict[str, Job] = {
+            "health": lambda: self._watch_health(tracking.healthy, showing),
+            "heartbeat": lambda: self._regularly(partial(showing.heartbeat, beat.total_seconds()), beat),
+            "sweep": lambda: self._regularly(showing.sweep, self._rhythm.sweep),
+        }
+        for folder in self._markets:
+            jobs[f"lane {folder.name}"] = partial(self._serve, folder, showing)
+        return jobs
 
     async def _supervise(self, jobs: dict[str, Job]) -> None:
         """Keep every job running until the stop: one that breaks is told and begun again, the others go on."""

@@ -4,11 +4,12 @@ or the market's patience (``candle_close_timeout_sec``) ends."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from flows.context import Period
+from flows.context import Period, cancel_all
 from flows.gaps import ask, look, store
 from flows.records import write_newest
 from kit.budget import Urgency
@@ -21,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 PAUSE = timedelta(seconds=0.5)
 """Between two rounds for what neither stream nor REST had."""
+
+FAILURES_IN_A_ROW = 16
+"""Twice the usual number of fetchers: so many in a row are no accident."""
 
 STORE_EVERY = 0.1
 """Seconds: fetched candles become readable in batches, since each batch is a file."""
@@ -72,42 +76,66 @@ def newest_pages(period: Period, findings: Findings) -> dict[str, Page]:
     }
 
 
+@dataclass
+class Round:
+    """What one round still has to ask for, and what came of it so far."""
+
+    waiting: dict[str, Page]
+    fetched: list[Candle] = field(default_factory=list)
+    problems: list[ExchangeError] = field(default_factory=list)
+    failures: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Nothing more to ask, or the exchange is away: the record is written in time, not after all time-outs."""
+        stopped = any(isinstance(problem, StopError) for problem in self.problems)
+        return not self.waiting or stopped or self.failures >= FAILURES_IN_A_ROW
+
+
 async def _fetch(period: Period, pages: dict[str, Page]) -> None:
     """Fetch and store the pages; a stop of the exchange, or no connection at all, ends the round."""
-    fetched: list[Candle] = []
-    waiting = dict(pages)
-    problems: list[ExchangeError] = []
-
-    async def work() -> None:
-        while waiting and not any(isinstance(problem, StopError) for problem in problems):
-            symbol, page = waiting.popitem()
-            try:
-                fetched.extend(await ask(period, symbol, page, Urgency.NEWEST))
-            except ExchangeError as error:
-                problems.append(error)
-
-    workers = [asyncio.create_task(work()) for _ in range(period.config.num_rest_fetchers)]
-    while True:
-        _, pending = await asyncio.wait(workers, timeout=STORE_EVERY)
-        if fetched:
-            batch, fetched[:] = fetched[:], []
-            await store(period, batch)
-            # What the stream has delivered meanwhile need not be asked for.
-            for symbol in set(waiting) - set(_missing_now(period)):
-                if waiting.get(symbol, Page(0, 0, 0, 0)).limit == 1:
-                    waiting.pop(symbol, None)
-        if not pending:
-            break
-    for worker in workers:
-        worker.result()
-    if problems:
+    asking = Round(dict(pages))
+    workers = [asyncio.create_task(_work(period, asking)) for _ in range(period.config.num_rest_fetchers)]
+    try:
+        pending: set[asyncio.Task[None]] = set(workers)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=STORE_EVERY)
+            if asking.fetched:
+                batch, asking.fetched = asking.fetched, []
+                await store(period, batch)
+                _leave_out_delivered(period, asking)
+        for worker in workers:
+            worker.result()
+    finally:
+        await cancel_all(workers)
+    if asking.problems:
         log.warning(
             "rest.failed",
             market=period.folder.candles.name,
-            failed=len(problems),
+            failed=len(asking.problems),
             asked=len(pages),
-            first=str(problems[0]),
+            first=str(asking.problems[0]),
         )
+
+
+async def _work(period: Period, asking: Round) -> None:
+    while not asking.over:
+        symbol, page = asking.waiting.popitem()
+        try:
+            candles = await ask(period, symbol, page, Urgency.NEWEST)
+            asking.fetched += candles  # after the await: the list may have been taken away meanwhile
+            asking.failures = 0
+        except ExchangeError as error:
+            asking.problems.append(error)
+            asking.failures += 1
+
+
+def _leave_out_delivered(period: Period, asking: Round) -> None:
+    """What the stream has delivered meanwhile need not be asked for."""
+    missing = set(_missing_now(period))
+    asking.waiting = {
+        symbol: page for symbol, page in asking.waiting.items() if symbol in missing or page.limit > 1
+    }
 
 
 def _missing_now(period: Period) -> list[str]:

@@ -64,7 +64,7 @@ class Alarm:
 
 
 async def tell_after(alarm: Alarm, work: Work, ending: Ending) -> None:
-    """Tell about a period where that is due. A cut by the worker's own stop is no trouble."""
+    """Tell about a period where that is due."""
     verdict = verdict_of(ending)
     message = alarm.after(work.run_time, verdict, ending.ended_at)
     if message is not None:

@@ -10,9 +10,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from prefect import Task, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads the types when the flow is defined
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
@@ -20,6 +21,7 @@ from flows.attempts import Patience, do_period
 from flows.board import Work, board
 from flows.markets import ServedMarket, served_market
 from flows.notice import Alarm, tell_after
+from flows.prefect_logs import take_over
 from flows.verdict import Verdict, clock_word, stale_verdict, steps_line, told_late, verdict_of
 from kit.errors import BmacError
 from kit.words import utc_now
@@ -68,16 +70,19 @@ async def period(base_dir: str, run_time: datetime | None = None) -> State[Any]:
     """One market's period. ``run_time`` (aware; default: the schedule's) is the close that it is about."""
     market = served_market(base_dir)
     due = run_time_of(market, run_time)
-    work = board.find(market.base_dir, due)
+    work, begun = board.find(market.base_dir, due), None
     if work is None:
         await sleep_until(market.pace.target(due))
         newest = market.pace.newest_due(utc_now())
         if run_time is None and newest > due:
             return as_state(stale_verdict(due, newest))
-        work = begin_here(market, due)
+        work = Work(market, due)
+        begun = begin_here(work)
     for part in (candles, history, upkeep):
         await show(part, work)
     ending = await work.ended()
+    if begun is not None:
+        await begun  # people are told before this process ends
     return as_state(told_late(verdict_of(ending), ending, utc_now()))
 
 
@@ -128,13 +133,14 @@ _here: set[asyncio.Task[None]] = set()
 """Work begun in this process by a flow: the event loop alone would not keep it alive."""
 
 
-def begin_here(market: ServedMarket, run_time: datetime) -> Work:
+def begin_here(work: Work) -> asyncio.Task[None]:
     """Do the work in this process, as a task beside the flow, which only watches it."""
-    work = Work(market, run_time)
+    if not structlog.is_configured():  # a process worker's own process
+        take_over()
     begun = asyncio.get_running_loop().create_task(_do_and_tell(work))
     _here.add(begun)
     begun.add_done_callback(_here.discard)
-    return work
+    return begun
 
 
 async def _do_and_tell(work: Work) -> None:

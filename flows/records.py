@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
+import numpy as np
 
 from flows.context import Period
 from kit.buffer.ledger import Ledger, LedgerRecord
-from kit.completeness import Findings, record_of
+from kit.completeness import ABSENT, BY_REST, BY_STREAM, Findings, record_of
 from kit.words import utc_now
 
 UNCHANGED = ("expected", "by_stream", "by_rest", "missing", "excused", "complete")
@@ -39,13 +40,11 @@ def write_window(period: Period, findings: Findings) -> int:
     step = window.step_ms
     written = ledger.between(window.first_ms + step, window.last_ms + step)
     now = _now(period)
-    expected = findings.expected.sum(axis=0)
-    missing = findings.missing.sum(axis=0)
+    counts = _counts(findings)
     changed = []
     for index in range(window.size):
         before = written.get(window.begin_ms(index) + step)
-        settled = before is not None and before.complete and before.expected == expected[index]
-        if settled and not missing[index]:
+        if before is not None and before.complete and counts[index] == _counts_of(before):
             continue
         record = record_of(findings, index, now=now, before=before)
         if before is None or any(getattr(record, name) != getattr(before, name) for name in UNCHANGED):
@@ -53,6 +52,20 @@ def write_window(period: Period, findings: Findings) -> int:
     ledger.put(changed)
     ledger.forget_before(window.first_ms)
     return len(changed)
+
+
+Counts = tuple[int, int, int, int, int]
+"""expected, by_stream, by_rest, missing, excused: a record that has the same ones still tells the truth."""
+
+
+def _counts(findings: Findings) -> list[Counts]:
+    sources = np.where(findings.expected, findings.sources, ABSENT)
+    each = (findings.expected, sources == BY_STREAM, sources == BY_REST, findings.missing, findings.excused)
+    return list(zip(*(flags.sum(axis=0).tolist() for flags in each), strict=True))
+
+
+def _counts_of(record: LedgerRecord) -> Counts:
+    return record.expected, record.by_stream, record.by_rest, len(record.missing), len(record.excused)
 
 
 def count_in_newest(period: Period) -> None:

@@ -5,9 +5,10 @@ Prefect's client raises."""
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import structlog
 from prefect.context import AsyncClientContext
 
@@ -15,6 +16,7 @@ from flows.markets import LIVE_POOL
 from flows.sweeping import verdict_on
 from flows.tracking import Tracking, as_overdue, emit_period_event
 from flows.verdict import Named, Verdict, told_late, verdict_of
+from kit.logs import redact
 from kit.words import utc_now
 
 if TYPE_CHECKING:
@@ -51,10 +53,20 @@ async def error_of(call: Coroutine[None, None, object], timeout_sec: float | Non
 
 
 @asynccontextmanager
-async def connected(worker_name: str) -> AsyncIterator[Tracking]:
-    """One client for everything: the engine finds it in the context instead of opening one for each run."""
-    async with AsyncClientContext.get_or_create() as context:
-        yield Tracking(context.client, worker_name)
+async def connected(worker_name: str) -> AsyncIterator[Tracking | None]:
+    """One client for everything: the engine finds it in the context instead of opening one for each run.
+
+    None when there is no server: Prefect asks it for its version as soon as a client is opened.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            context = await stack.enter_async_context(AsyncClientContext.get_or_create())
+        except (httpx.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: a server of another major version
+            log.warning("prefect.down", reason=redact(f"{type(error).__name__}: {error}"))
+            tracking = None
+        else:
+            tracking = Tracking(context.client, worker_name)
+        yield tracking
 
 
 class Showing:

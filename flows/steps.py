@@ -26,6 +26,7 @@ from flows.records import count_in_newest
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.locks import hold
+from kit.buffer.states import load_states
 from kit.errors import BmacError, FolderBusyError
 from kit.words import utc_now
 
@@ -77,7 +78,7 @@ async def run_period(
             summary = await work
         except (BmacError, OSError) as problem:
             error = str(problem)
-            log.error("step.failed", step=name, base_dir=str(base_dir), error=error)
+            log.error("step.failed", step=name, base_dir=str(base_dir), error=error)  # noqa: TRY400 - foreseen: no traceback
             raise
         finally:
             report = StepReport(name, started_at, utc_now(), summary, error)
@@ -86,6 +87,7 @@ async def run_period(
                 on_step(report)
 
     async with open_period(base_dir, run_time) as period, _alone(period.folder):
+        period.states = load_states(period.folder)
         before = Ledger(period.folder).get(run_time)
         await step("exchange_info", refresh_exchange_info(period))
         await step("newest", complete_newest(period))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -19,7 +18,6 @@ from flows.board import board
 from flows.clock import MarketClock
 from flows.mirror import Mirror, prepare_environment
 from flows.notice import Alarm, tell_after
-from kit.logs import configure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +35,7 @@ SWITCH_INTERVAL_SEC = 0.0005
 the interpreter several times to start a period."""
 ENDS_WITHIN_SEC = 4.0
 """The promise is 5 s from SIGTERM to the end. Prefect's own shutdown, which drains its queues, gets no time."""
+TELLER_ENDS_WITHIN_SEC = 0.5
 STOPPED = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -83,6 +82,7 @@ class Worker:
             clock.join(max(0.0, deadline - time.monotonic()))
         if self._mirror is not None:
             self._mirror.join(max(0.0, deadline - time.monotonic()))
+        self._teller.stop()
         log.info("worker.end")
 
 
@@ -98,10 +98,15 @@ class Teller:
         """Be ready to tell."""
         self._thread.start()
 
+    def stop(self) -> None:
+        """Tell nothing more, and give the thread back."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(TELLER_ENDS_WITHIN_SEC)
+        if not self._thread.is_alive():
+            self._loop.close()
+
     def tell(self, work: Work, ending: Ending) -> None:
         """Tell, where that is due. Returns at once."""
-        if isinstance(ending.error, asyncio.CancelledError):
-            return  # the worker is being stopped
         alarm = self._alarms[work.market.base_dir]
         asyncio.run_coroutine_threadsafe(tell_after(alarm, work, ending), self._loop).add_done_callback(_log_broken)
 
@@ -127,15 +132,12 @@ def serve(markets: Sequence[ServedMarket], run_period: RunPeriod, log_format: Lo
 def load_prefect(log_format: LogFormat) -> bool:
     """Import Prefect before the clocks start; whether a server is configured that could show anything."""
     prepare_environment()
-    from prefect.logging.handlers import PrefectConsoleHandler  # noqa: PLC0415
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
     import flows.showing  # noqa: F401, PLC0415 - brings Prefect, whose settings had to be set first
+    from flows.prefect_logs import take_over  # noqa: PLC0415
 
-    root = logging.getLogger()  # Prefect has put its own handler there instead of ours
-    for handler in [handler for handler in root.handlers if isinstance(handler, PrefectConsoleHandler)]:
-        root.removeHandler(handler)
-    configure(log_format)
+    take_over(log_format)
     if PREFECT_API_URL.value():
         return True
     log.warning("prefect.not_configured", hint="set PREFECT_API_URL; the periods run, but nothing shows them")

@@ -66,12 +66,13 @@ class CandleFileReader:
         return not read_candles(self.folder, columns=[], symbols=[symbol], retired=True).is_empty()
 
     def _num_candles(self) -> int | None:
-        """The window of the config beside the folder; None when the folder was copied without it."""
+        """The window of the config beside the folder; None when the folder was copied without it, or it is no config:
+        somebody may be editing it, which is no reason not to read candles."""
         try:
             config = json.loads((self.folder.base_dir / "config.json").read_bytes())
-        except FileNotFoundError:
+            return int(config.get("num_candles", 1500))
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
-        return int(config.get("num_candles", 1500))
 
 
 def _pandas(column: pl.Series) -> np.ndarray[Any, Any] | pd.DatetimeIndex:

@@ -128,7 +128,8 @@ def to_ask(findings: Findings) -> dict[str, list[tuple[int, int]]]:
         state = findings.states[symbol]
         if state.first_ms is None and state.stopped_ms is None:
             start = max(0, window.index(expected_from(state, window)))
-            wanted[row, :start] = findings.sources[row, :start] == ABSENT
+            since = 0 if state.since_ms is None else max(0, window.index(state.since_ms))
+            wanted[row, since:start] = findings.sources[row, since:start] == ABSENT
     ranges = {}
     for row in np.flatnonzero(wanted.any(axis=1)).tolist():
         ranges[findings.symbols[row]] = [
@@ -146,7 +147,8 @@ def record_of(
     missing = findings.missing_at(index)
     run_time = from_ms(findings.window.begin_ms(index) + findings.window.step_ms)
     completed_at = None
-    if not missing:
+    complete = not missing and bool(expected.any())
+    if complete:
         completed_at = before.completed_at if before is not None and before.complete else now
     return LedgerRecord(
         run_time=run_time,
@@ -155,7 +157,7 @@ def record_of(
         by_rest=int((sources == BY_REST).sum()),
         missing=missing,
         excused=findings.excused_at(index),
-        complete=not missing and bool(expected.any()),
+        complete=complete,
         completed_at=completed_at,
         seconds_to_complete=None if completed_at is None else round((completed_at - run_time).total_seconds(), 3),
         started_at=before.started_at if before is not None and before.started_at else started_at,
@@ -165,12 +167,20 @@ def record_of(
 
 
 def with_answer(
-    state: SymbolState, asked: tuple[int, int], answered: Sequence[int], *, asked_ms: int, patience_ms: int, step_ms: int
+    state: SymbolState,
+    asked: tuple[int, int],
+    answered: Sequence[int],
+    *,
+    asked_ms: int,
+    patience_ms: int,
+    step_ms: int,
+    certain_ms: int,
 ) -> list[Hole]:
     """The holes that an answer confirms: begin times of ``asked`` that are not in ``answered`` and were not in an
     earlier answer either, at least ``patience_ms`` before. Others are remembered in ``state`` as unanswered once.
 
-    Begin times that were answered are taken off the unanswered ones.
+    Begin times that were answered are taken off the unanswered ones. Those after ``certain_ms`` are never confirmed:
+    the exchange may not have got so far yet.
     """
     absent = np.ones((asked[1] - asked[0]) // step_ms + 1, dtype=bool)
     for begin_ms in answered:
@@ -181,7 +191,8 @@ def with_answer(
     for first, last in holes:
         for begin_ms in range(first, last + 1, step_ms):
             earlier = next((hole for hole in state.unanswered if hole.first_ms <= begin_ms <= hole.last_ms), None)
-            if earlier is not None and asked_ms - earlier.asked_ms >= patience_ms:
+            patient = earlier is not None and asked_ms - earlier.asked_ms >= patience_ms
+            if patient and begin_ms <= certain_ms:
                 confirmed.append(begin_ms)
             else:
                 once.append((begin_ms, earlier.asked_ms if earlier is not None else asked_ms))

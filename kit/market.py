@@ -68,7 +68,8 @@ class Market:
         frame = read_candles(
             self.folder, columns=wanted, symbols=symbols, span=span, last=last, retired=symbols is not None
         )
-        return frame.with_columns(pl.col(name).cast(pl.String) for name in ("symbol", "source") if name in frame.columns)
+        names = [name for name in ("symbol", "source") if name in frame.columns]
+        return frame.with_columns(pl.col(names).cast(pl.String))
 
     def ready(self, run_time: datetime) -> set[str]:
         """The symbols whose candle that closed at ``run_time`` is readable. NaiveTimeError without a zone."""
@@ -142,7 +143,7 @@ class Market:
     @staticmethod
     async def _wait(folder: Path, look: Callable[[], R | None], timeout: float) -> R | None:
         deadline = time.monotonic() + timeout
-        while not folder.is_dir() and time.monotonic() < deadline:
+        while not folder.is_dir() and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing there to watch yet
             await asyncio.sleep(0.1)
         return await wait_until(folder, look, deadline - time.monotonic()) if folder.is_dir() else None
 

@@ -66,7 +66,7 @@ class Flusher:
         retry_s = self._timing.disk_retry_first_s
         while True:
             await self._wakened.wait()
-            await asyncio.sleep(self._timing.gather_s)
+            await self._gather()
             while self._writer.pending:
                 self._wakened.clear()
                 began = time.monotonic()
@@ -77,6 +77,14 @@ class Flusher:
                     await asyncio.sleep(retry_s)
                     retry_s = min(2 * retry_s, self._timing.disk_retry_cap_s)
             self._wakened.clear()
+
+    async def _gather(self) -> None:
+        """Wait while more keeps coming: one write for a burst instead of one for its beginning and a late one."""
+        until = time.monotonic() + self._timing.gather_at_most_s
+        before = 0
+        while self._writer.pending > before and time.monotonic() < until:
+            before = self._writer.pending
+            await asyncio.sleep(self._timing.gather_s)
 
     async def finish(self) -> int:
         """The last flush, tried until it works or time is up. Returns how many candles could not be written."""

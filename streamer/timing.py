@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """Durations in seconds. Facts about the exchange: BINANCE facts of 2026-11, section 6."""
+    """Durations in seconds. Facts about the exchange: docs/exchange.md."""
 
     open_within_s: float = 10.0  # TCP, TLS and the upgrade together
     close_within_s: float = 1.0  # the closing handshake; the whole process must be gone within 5 s of SIGTERM
@@ -44,9 +44,10 @@ class Timing:
     overlap_cap_s: float = 600.0  # a replacement not delivering by then is thrown away and tried again
     nearly_all: float = 0.98  # of the streams that the old socket still delivers; the rest may be quiet by chance
 
-    gather_s: float = 0.01  # from the first pending candle to the first flush
-    flush_every_s: float = 0.05  # between flushes while finals keep coming
-    flush_share: float = 0.1  # of the time at most is spent flushing: a slow disk gets fewer, larger writes
+    gather_s: float = 0.012  # a burst has ebbed when nothing new came for so long; a little more than sockets rest
+    gather_at_most_s: float = 0.04  # from the first pending candle to the first flush
+    flush_every_s: float = 0.035  # between flushes while finals keep coming: 4 MB a period when they are spread over 5 s
+    flush_share: float = 0.5  # of the time at most is spent flushing: a slow disk gets fewer, larger writes
     flush_pause_cap_s: float = 1.0
     disk_retry_first_s: float = 0.2
     disk_retry_cap_s: float = 5.0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,9 @@ from kit.market import Market
 from kit.words import utc_now
 
 REFRESH = 0.5
+PREFECT_PATIENCE = timedelta(seconds=30)
+"""After a close: so long the demo waits at its end for Prefect to show the last period."""
+
 SHOWN_COLUMNS = ("symbol", "candle_begin_time", "open", "high", "low", "close", "volume")
 
 
@@ -41,8 +43,12 @@ def main(
     try:
         with running(scene.folder, scene.environment()) as services, _shown(console, screen) as show:
             _start(scene, services, screen, show)
-            while periods is None or len(screen.complete_periods()) < periods:
+            screen.began = utc_now()
+            while periods is None or not _has_seen(screen, periods):
                 services.check()
+                runs = stage.completed_runs(scene)
+                if runs:
+                    screen.tell("Prefect UI", f"{scene.ui_url}  {runs} runs completed", "bold cyan")
                 show()
                 time.sleep(REFRESH)
             show()
@@ -53,6 +59,16 @@ def main(
         console.print(f"[red]The demo cannot go on.[/red] {error}", highlight=False)
         raise typer.Exit(1) from None
     _print_results(console, screen)
+
+
+def _has_seen(screen: Screen, periods: int) -> bool:
+    """Whether so many periods are complete, and Prefect had the time to show them."""
+    complete = screen.complete_periods()
+    if len(complete) < periods:
+        return False
+    last = complete[-1].run_time
+    shown = stage.completed_runs(screen.scene, f"usdt_perp 1m {last:%Y-%m-%d %H:%MZ}")
+    return shown > 0 or utc_now() - last > PREFECT_PATIENCE
 
 
 def _start(scene: stage.Scene, services: Services, screen: Screen, show: Show) -> None:
@@ -129,4 +145,4 @@ def _interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    typer.run(main)

@@ -116,6 +116,21 @@ def server_is_healthy(scene: Scene) -> bool:
         return False
 
 
+def completed_runs(scene: Scene, name: str = "") -> int:
+    """How many flow runs whose name contains ``name`` Prefect shows as completed; 0 when it does not answer."""
+    wanted = {"name": {"like_": name}, "state": {"type": {"any_": ["COMPLETED"]}}}
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{scene.api_url}/flow_runs/count",
+        data=json.dumps({"flow_runs": wanted}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310 - our own server
+            return int(answer.read())
+    except (urllib.error.URLError, OSError, ValueError):
+        return 0
+
+
 def write_prefect_file(scene: Scene) -> Path:
     """The repository's prefect.yaml with its base directories in the demo's folder, and the live markets only."""
     content = yaml.safe_load((ROOT / "prefect.yaml").read_text())

@@ -61,5 +61,6 @@ def asset_name(boundaries: Boundaries) -> pl.Expr:
     name = ticker
     for reused, moments in boundaries.items():
         for number, moment in reversed(list(enumerate(moments, start=1))):
-            name = pl.when((ticker == reused) & (begin_ms < moment)).then(pl.lit(f"{reused}{MARK}{number}")).otherwise(name)
+            former = (ticker == reused) & (begin_ms < moment)
+            name = pl.when(former).then(pl.lit(f"{reused}{MARK}{number}")).otherwise(name)
     return name

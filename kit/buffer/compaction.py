@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from kit.buffer.assets import asset_name, load_assets
-from kit.buffer.fills import number_after
 from kit.buffer.files import SCHEMA, remove_temporaries, write_table
+from kit.buffer.fills import number_after
 from kit.buffer.layout import GRACE, CandleFile, Folder, sealed_after_ms
 from kit.buffer.read import POLARS_SCHEMA, Span, read_view
 from kit.buffer.view import Range, View, choose, superseded
@@ -164,4 +164,6 @@ def _delete_absorbed(folder: Folder) -> None:
     ]
     for file in superseded(files, choose(files, folder.interval.ms)):
         (folder.candles / file.name).unlink(missing_ok=True)
-    remove_temporaries(folder.candles)
+    inner = (folder.candles, folder.ledger, folder.revisions, folder.exchange_info, folder.funding)
+    for place in (folder.base_dir, *inner):
+        remove_temporaries(place)

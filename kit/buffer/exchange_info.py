@@ -1,4 +1,4 @@
-"""The exchange info of a market on disk, with its history: one parquet file for each change, named by when it was seen."""
+"""The exchange info of a market on disk, with its history: a parquet file a change, named by when it was seen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ExchangeInfoStore:
     def versions(self) -> list[Path]:
         """The files, oldest first."""
         try:
-            names = os.listdir(self._folder)
+            names = os.listdir(self._folder)  # noqa: PTH208 - names are all that is looked at
         except FileNotFoundError:
             return []
         return [self._folder / name for name in sorted(names) if name.endswith(".parquet") and name[:1].isdigit()]

@@ -52,7 +52,7 @@ SCHEMA = pa.schema(
         ("received_time", _TIME),
     ]
 )
-"""symbol; candle_begin_time (UTC, microseconds); BMAC's values; source (a ``Source``); received_time: when we had it."""
+"""symbol; candle_begin_time (UTC, microseconds); BMAC's values; source (a ``Source``); received_time: when it came."""
 
 ROW_GROUP = 8192
 """Rows a row group: small enough that one symbol of a compacted block is read without decoding the others."""
@@ -95,7 +95,8 @@ def _names(names: Sequence[str]) -> pa.Array:
         pa.string(), len(encoded), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     )
     codes = array("i", [code_of[name] for name in names])
-    return pa.DictionaryArray.from_arrays(pa.Array.from_buffers(pa.int32(), len(codes), [None, pa.py_buffer(codes)]), words)
+    indices = pa.Array.from_buffers(pa.int32(), len(codes), [None, pa.py_buffer(codes)])
+    return pa.DictionaryArray.from_arrays(indices, words)
 
 
 def encode(table: pa.Table, save_type: str) -> pa.Buffer:
@@ -112,7 +113,7 @@ def encode(table: pa.Table, save_type: str) -> pa.Buffer:
             sink,
             compression="lz4",
             row_group_size=ROW_GROUP,
-            use_dictionary=[name for name in table.column_names if pa.types.is_dictionary(table.schema.field(name).type)],
+            use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
             write_statistics=[name for name in ("symbol", "candle_begin_time") if name in table.column_names],
         )
     return sink.getvalue()
@@ -137,7 +138,7 @@ def write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(temporary, path)
+        os.rename(temporary, path)  # noqa: PTH104 - the system calls of this function stand side by side
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

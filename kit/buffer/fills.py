@@ -70,7 +70,9 @@ def readable_keys(folder: Folder, span: Span) -> set[tuple[str, int]]:
     )
 
 
-def stored_candles(folder: Folder, span: Span, symbols: Sequence[str] | None = None) -> dict[tuple[str, int], tuple[Candle, str]]:
+def stored_candles(
+    folder: Folder, span: Span, symbols: Sequence[str] | None = None
+) -> dict[tuple[str, int], tuple[Candle, str]]:
     """The readable candles of the span with their source, by symbol and begin time."""
     frame = read_candles(folder, span=span, symbols=symbols).with_columns(
         pl.col("symbol", "source").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms")
@@ -86,7 +88,7 @@ def store_revisions(folder: Folder, revisions: Sequence[Revision]) -> None:
         return
     folder.revisions.mkdir(exist_ok=True)
     # Never a number that was used, even when the candle files that it came from are gone: these are kept for ever.
-    used = [int(path.stem) for path in folder.revisions.glob("*.jsonl") if path.stem.isdecimal()]
+    used = [int(path.stem) for path in _revision_files(folder)]
     seq = max([next_seq(folder), *(number + 1 for number in used)])
     lines = b"\n".join(map(msgspec.json.encode, revisions)) + b"\n"
     write_atomically(folder.revisions / f"{seq:012d}.jsonl", lines)
@@ -95,8 +97,13 @@ def store_revisions(folder: Folder, revisions: Sequence[Revision]) -> None:
 
 def read_revisions(folder: Folder) -> list[Revision]:
     """Every revision that was made here, oldest first. FolderError when a file is damaged."""
-    paths = sorted(folder.revisions.glob("*.jsonl")) if folder.revisions.is_dir() else []
-    return [revision for path in paths for revision in _revisions_in(path)]
+    return [revision for path in _revision_files(folder) for revision in _revisions_in(path)]
+
+
+def _revision_files(folder: Folder) -> list[Path]:
+    """Oldest first; temporary files, which ``*`` would match, are none."""
+    paths = folder.revisions.glob("[0-9]*.jsonl") if folder.revisions.is_dir() else ()
+    return sorted(path for path in paths if path.stem.isdecimal())
 
 
 def _revisions_in(path: Path) -> list[Revision]:

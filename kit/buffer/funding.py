@@ -82,7 +82,7 @@ def _read(path: Path) -> pl.DataFrame:
         return pl.read_parquet(path.read_bytes())
     except pl.exceptions.PolarsError as error:
         raise FolderError(
-            str(path), f"cannot be read ({error}); if it is damaged, delete it: what it held is fetched again"
+            str(path), f"cannot be read ({error}); if it is damaged, delete it"
         ) from error
 
 

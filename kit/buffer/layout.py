@@ -165,7 +165,7 @@ class Folder:
     def list_candle_files(self) -> list[CandleFile]:
         """What lies in the candle folder now; empty when it does not exist yet."""
         try:
-            names = os.listdir(self.candles)
+            names = os.listdir(self.candles)  # noqa: PTH208 - a Path for each of some hundred names costs more than this
         except FileNotFoundError:
             return []
         return [file for file in map(parse_name, names) if file is not None]
@@ -208,7 +208,8 @@ class Folder:
             raise FolderError(str(error.filename or self.base_dir), "is a file where a folder is needed") from error
         except OSError as error:
             raise FolderNotWritableError(
-                str(error.filename or self.base_dir), f"cannot be written ({error.strerror}); check owner, mode and disk"
+                str(error.filename or self.base_dir),
+                f"cannot be written ({error.strerror}); check owner, mode and disk",
             ) from error
         if not os.access(self.candles, os.W_OK | os.X_OK):
             raise FolderNotWritableError(str(self.candles), "cannot be written; check its owner and mode")

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
-import polars as pl
 
 from kit.buffer.assets import asset_name, load_assets, ticker_of
 from kit.buffer.files import FLOAT_COLUMNS, VALUE_COLUMNS
@@ -102,7 +102,9 @@ def _read_tickers(
     for attempt in range(ATTEMPTS):
         view = current_view(folder)
         newest_ms = view.newest_run_ms
-        kept = Span(newest_ms - (last - 1) * folder.interval.ms, newest_ms) if last is not None and newest_ms is not None else span
+        kept = span
+        if last is not None and newest_ms is not None:
+            kept = Span(newest_ms - (last - 1) * folder.interval.ms, newest_ms)
         if kept is not None:
             view = view.narrowed(kept.first_ms, kept.last_ms)
         if not retired:
@@ -155,8 +157,8 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     # One number for symbol and time. Stable, so of rows with one key the first is the one that wins.
     key = rank.astype(np.int64) << _TIME_BITS | times // 1000
     order = np.argsort(key, kind="stable").astype(np.uint32)
-    first_of_key = np.diff(key[order], prepend=-1) > 0
-    return frame[order[first_of_key]]
+    kept: pl.DataFrame = frame[order[np.diff(key[order], prepend=-1) > 0]]
+    return kept
 
 
 def symbol_rank(symbols: pl.Series) -> Ranks:
@@ -225,7 +227,8 @@ def _blame(folder: Folder, view: View, error: Exception) -> NoReturn:
             continue
         except (OSError, pa.ArrowException) as damage:
             raise FolderError(
-                str(path), f"cannot be read ({damage}); if it is damaged, delete it: what it held is fetched again"
+                str(path),
+                f"cannot be read ({damage}); if it is damaged, delete it: what it held of the window is fetched again",
             ) from error
     raise error
 

@@ -22,7 +22,7 @@ class Change:
 def decide(text: str, streams: list[str], *, string_ids: bool) -> Change | None:
     """The effect of one text message on a connection that has ``streams``; None: it is silently ignored.
 
-    An acknowledgement proves nothing: unknown streams are acknowledged and listed as well (BINANCE.md section 6).
+    An acknowledgement proves nothing: unknown streams are acknowledged and listed as well (docs/exchange.md).
     """
     if len(text.encode()) > MAX_CONTROL_BYTES:
         return None

@@ -69,7 +69,7 @@ class Front:
         return self._sent(answer, weight, decision.used, now_ms)
 
     def _remembered(self, asked: Asked, now_ms: int) -> Answer | None:
-        """Futures exchange info of this minute: a megabyte that rarely changes (its ``serverTime`` is stale there, too)."""
+        """Futures exchange info of this minute: large, and rarely changed (its ``serverTime`` is stale there, too)."""
         key, answer = self._info.get(asked.path, (None, None))
         return answer if key == self._info_key(now_ms) else None
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 _JITTER_MS = 3  # recorded funding times are 0 to 2 ms after the hour
 _PRICE_PLACES = 8
+_USUAL_HOURS = 8
 
 
 def has_funding(instrument: Instrument) -> bool:
@@ -45,7 +46,7 @@ def settlements(instrument: Instrument, tape: Tape, start_ms: int, end_ms: int) 
 
 
 def settlement(instrument: Instrument, tape: Tape, hour_ms: int) -> dict[str, Any]:
-    """One settlement; COIN-M rows carry neither a mark price nor a type (BINANCE.md section 4)."""
+    """One settlement; COIN-M rows carry neither a mark price nor a type (docs/exchange.md)."""
     symbol = instrument.symbol
     time_ms = hour_ms + int(fraction_of("funding jitter", symbol, hour_ms) * _JITTER_MS)
     row: dict[str, Any] = {"symbol": symbol, "fundingTime": time_ms, "fundingRate": rate_at(symbol, hour_ms)}
@@ -100,6 +101,6 @@ def funding_info(instrument: Instrument) -> dict[str, Any]:
         "adjustedFundingRateCap": "0.02000000",
         "adjustedFundingRateFloor": "-0.02000000",
         "fundingIntervalHours": hours,
-        "disclaimer": hours == 8,  # noqa: PLR2004 - the exchange's default
-        "updateTime": None if hours == 8 else instrument.listed_ms,  # noqa: PLR2004
+        "disclaimer": hours == _USUAL_HOURS,
+        "updateTime": None if hours == _USUAL_HOURS else instrument.listed_ms,
     }

@@ -71,7 +71,7 @@ class Instrument:
 
     @property
     def refuses_klines(self) -> bool:
-        """Futures past their end answer -1122 to a klines request (BINANCE.md section 3, user reports)."""
+        """Futures past their end answer -1122 to a klines request (docs/exchange.md, user reports)."""
         return self.venue is not Venue.SPOT and self.status not in ("TRADING", "PENDING_TRADING")
 
     @property

@@ -47,7 +47,7 @@ class Window:
 
 
 def window_of(venue: Venue, ask: Ask, now_ms: int) -> Window:
-    """The rows this venue answers with (BINANCE.md section 3). The filters are on open times, inclusive.
+    """The rows this venue answers with (docs/exchange.md). The filters are on open times, inclusive.
 
     Raises:
         RefusedError: COIN-M was asked for more than 200 days.

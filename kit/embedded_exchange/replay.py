@@ -27,7 +27,7 @@ from kit.words import Interval, parse_interval
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MICROSECONDS_FROM = 10**14  # an epoch time this large cannot be milliseconds (BINANCE.md section 7)
+_MICROSECONDS_FROM = 10**14  # an epoch time this large cannot be milliseconds (docs/exchange.md)
 _PRICE_COLUMNS, _QUANTITY_COLUMNS, _TURNOVER_COLUMNS = (1, 2, 3, 4), (5, 9), (7, 10)
 
 

@@ -19,7 +19,7 @@ _BURST_DELAY_MS = 5
 _REAL_DELAY_MS = (
     200,
     600,
-)  # earliest, and width: most recorded finals came 0.2 to 0.8 s after the close (BINANCE.md section 6)
+)  # earliest, and width: most recorded finals came 0.2 to 0.8 s after the close (docs/exchange.md)
 _REAL_ILLIQUID_DELAY_MS = 2000  # the flush that the two least liquid recorded symbols waited for
 
 

@@ -79,10 +79,11 @@ class WeightPool:
         return Decision(Verdict.BANNED, client.used, client.banned_until_ms)
 
 
+# Weight of a UM or CM klines request by the largest limit it is for (official SDKs and documents, 2026-11).
+_KLINES_WEIGHTS = ((99, 1), (499, 2), (1000, 5))
+_HEAVIEST_KLINES = 10
+
+
 def futures_klines_weight(limit: int) -> int:
-    """Weight of a UM or CM klines request by its limit (BINANCE.md section 3)."""
-    if limit < 100:  # noqa: PLR2004 - the documented table
-        return 1
-    if limit < 500:  # noqa: PLR2004
-        return 2
-    return 5 if limit <= 1000 else 10  # noqa: PLR2004
+    """Weight of a UM or CM klines request with that limit."""
+    return next((weight for most, weight in _KLINES_WEIGHTS if limit <= most), _HEAVIEST_KLINES)

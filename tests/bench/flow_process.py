@@ -1,7 +1,8 @@
 """``python -m tests.bench.flow_process BASE_DIR SKEW_MS``: a long-lived process that does periods on order.
 
-A line ``{"run_ms": N, "start_ms": M}`` on stdin means: at M by the exchange's clock do the period of run time N. Each
-is answered with one JSON line: what ``run_period`` took of wall and CPU, in all and by step, and its ledger record.
+A line ``{"run_ms": N, "start_ms": M}`` on stdin means: at M by the exchange's clock do the period of run time N. A line
+``{"step": NAME}`` answers as each step ends, and one with a ``record`` at the end: what ``run_period`` took
+of wall and CPU, in all and by step, and the ledger's record.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ async def do(base_dir: Path, run_ms: int) -> dict[str, Any]:
     def on_step(report: StepReport) -> None:
         nonlocal mark
         steps.append({"name": report.name, "summary": report.summary, "error": report.error, **since(mark)})
+        print(json.dumps({"step": report.name}), flush=True)
         mark = used()
 
     outcome = await run_period(base_dir, from_ms(run_ms), on_step=on_step)

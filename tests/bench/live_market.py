@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -23,6 +23,7 @@ from tests.bench.figures import Figure, percentile
 from tests.bench.processes import Child, Usage, sleep_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.bench.reference import Reference
@@ -42,8 +43,8 @@ class Plan:
     num_candles: int = 1500
     bursts: int = 3
     spreads: int = 3
-    lead_ms: int = 58_000
-    last_stretch_s: float = 40.0  # the streamer's use after the last close is counted for so long
+    lead_ms: int = 45_000
+    last_stretch_s: float = 25.0  # the streamer's use after the last close is counted for so long
 
     @property
     def periods(self) -> int:
@@ -117,7 +118,7 @@ def observe(plan: Plan, scratch: Path) -> Observed:
             flow.line(60)
             newest_ms = exchange_ms(skew_ms) // MINUTE_MS * MINUTE_MS
             flow.send({"run_ms": newest_ms, "start_ms": 0})
-            fill = flow.line(300)
+            fill = period_done(flow, 300)
             first_run_ms = (exchange_ms(skew_ms) + 6_000) // MINUTE_MS * MINUTE_MS + MINUTE_MS
             observed = Observed(plan, first_run_ms, fill=fill)
             exchange.send({"spread_from_ms": first_run_ms + (plan.bursts - 1) * MINUTE_MS})
@@ -129,7 +130,15 @@ def observe(plan: Plan, scratch: Path) -> Observed:
             report = exchange.line(30)
             observed.finals = {int(begin) + MINUTE_MS: sent for begin, sent in report["finals"].items()}
             observed.received = received(base_dir, observed, skew_ms)
+    (scratch / "observed.json").write_text(json.dumps(asdict(observed)))
     return observed
+
+
+def period_done(flow: Child, timeout: float, on_step: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """What the flow's process says at a period's end; ``on_step`` hears of each step before. BenchError: nothing."""
+    while "record" not in (message := flow.line(timeout)):
+        on_step(message["step"])
+    return message
 
 
 def received(base_dir: Path, observed: Observed, skew_ms: int) -> dict[int, dict[str, int]]:
@@ -157,7 +166,7 @@ def _watch(observed: Observed, skew_ms: int, *, flow: Child, streamer: Child, re
         sleep_until((run_ms - QUIET_MS - skew_ms) / 1000)
         observed.usages.append(streamer.usage())
         observed.readable[run_ms] = reader.line(30)["readable"]
-        observed.periods.append(flow.line(60))
+        observed.periods.append(period_done(flow, 60))
         observed.rss.append(streamer.usage().rss)
     sleep_until(observed.usages[-1].at + plan.last_stretch_s)
     observed.usages.append(streamer.usage())
@@ -230,7 +239,8 @@ def _streamer_figures(observed: Observed, reference: Reference) -> list[Figure]:
 
 def _flow_figures(observed: Observed, reference: Reference) -> list[Figure]:
     plan = observed.plan
-    bursts = observed.periods[: plan.bursts]
+    # The first period after the fill reads again what REST had filled just after its close.
+    bursts = observed.periods[min(1, plan.bursts - 1) : plan.bursts]
     idle = [period for period in bursts if _idle(period)]
     spreads = observed.periods[plan.bursts :]
     done = [period["record"]["seconds_to_complete"] for period in spreads if period["record"]["complete"]]
@@ -281,7 +291,7 @@ def _written(observed: Observed, number: int) -> float:
 
 
 def _idle(period: dict[str, Any]) -> bool:
-    """Whether REST had nothing to fill. Its fills are also read once more by the next period."""
+    """Whether REST had nothing to fill."""
     return not period["record"].get("filled") and not period["record"]["missing"]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAND_IN = Path(__file__).parent / "stand_in.py"
+STAND_IN = "tests.flows_prefect.stand_in"  # run with -m from the repository
 ENV_FILE = REPOSITORY / "deployments" / "prefect.env"
 
 
@@ -109,3 +112,41 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield instance
     finally:
         instance.kill()
+
+
+def write_market(folder: Path, **keys: object) -> Path:
+    """A base directory whose exchange is nobody."""
+    nobody = {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"interval": "1m", "trade_type": "usdt_perp", "endpoints": nobody} | keys
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+class Receiver:
+    """Listens for apprise's JSON messages."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, str]] = []
+        bodies = self.bodies
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Be quiet."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()

@@ -13,9 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.steps import Outcome, StepReport
@@ -26,6 +24,7 @@ from kit.words import utc_now
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
 FAIL = "exchange_is_down"
 NAMES = ("exchange_info", "newest", "history", "audits", "funding", "compact")
@@ -86,7 +85,6 @@ def install() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     install()
     from flows.__main__ import app
 

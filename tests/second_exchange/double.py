@@ -14,24 +14,15 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from email.utils import formatdate
+from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
-from tests.second_exchange.universe import (
-    FOREVER_MS,
-    INTERVAL_MS,
-    MINUTE_MS,
-    PLACEHOLDER_ONBOARD_MS,
-    Instrument,
-    Row,
-    Truth,
-    universe,
-)
+from tests.second_exchange.answers import Answers, RefusedError
+from tests.second_exchange.universe import INTERVAL_MS, MINUTE_MS, Instrument, Row, Truth, universe
 
 PREFIX = {"spot": "/api/v3", "um": "/fapi/v1", "cm": "/dapi/v1"}
-MAX_LIMIT = {"spot": 1000, "um": 1500, "cm": 1500}
-CM_WINDOW_MS = 200 * 86_400_000
 MESSAGES_A_SECOND = {"spot": 5, "um": 10, "cm": 10}
 MAX_STREAMS = 1024
 MAX_SUBSCRIBE_BYTES = 4096
@@ -65,13 +56,6 @@ class Wire:
     messages: deque[float] = field(default_factory=deque)
 
 
-class Refusal(Exception):
-    """An error body of the exchange."""
-
-    def __init__(self, status: int, code: int, msg: str) -> None:
-        self.status, self.body = status, {"code": code, "msg": msg}
-
-
 class Double:
     """``asked`` and ``broken_rules`` are what tests read; the flags may be changed while it runs."""
 
@@ -80,6 +64,7 @@ class Double:
         self.listed = universe(now_ms(), closes_ms)
         self.weight_limit = weight_limit
         self.lists_subscriptions = False
+        self.clock_shift_ms = 0
         self.answers_html = False
         self.asked: list[Asked] = []
         self.broken_rules: list[str] = []
@@ -91,6 +76,7 @@ class Double:
         self._banned_until_ms = 0
         self._wires: set[Wire] = set()
         self._rng = random.Random(seed)
+        self.answers = Answers(self.listed, self.truth, self._rng, weight_limit)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._runners: list[web.AppRunner] = []
@@ -98,8 +84,12 @@ class Double:
         self.rest_url = ""
         self.ws_urls: dict[str, str] = {}
 
+    def now(self) -> int:
+        """The exchange's clock, which is not ours."""
+        return now_ms() + self.clock_shift_ms
+
     # ---- life
-    def __enter__(self) -> Double:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._await(self._start())
         return self
@@ -149,12 +139,6 @@ class Double:
                 self._loop.call_soon_threadsafe(transport.abort)
 
     # ---- JSON, as untidy as the exchange's
-    def _shuffled(self, fields: dict[str, Any]) -> dict[str, Any]:
-        fields["zzNew"] = {"nested": [1, None, "x"]}
-        keys = list(fields)
-        self._rng.shuffle(keys)
-        return {key: fields[key] for key in keys}
-
     def _text(self, body: Any) -> str:
         blanks = self._rng.choice([(",", ":"), (", ", ":"), (" ,", " : "), (",\n  ", ":  ")])
         return json.dumps(body, ensure_ascii=self._rng.random() < 0.5, separators=blanks)
@@ -166,27 +150,27 @@ class Double:
 
     def _rest_handler(self, venue: str) -> Any:
         async def handle(request: web.Request) -> web.Response:
-            now, params, name = now_ms(), dict(request.query), request.match_info["name"]
+            now, params, name = self.now(), dict(request.query), request.match_info["name"]
             if self.answers_html:
                 return web.Response(text="<html>please wait</html>", content_type="text/html")
             answers = {
-                "klines": self._klines,
-                "exchangeInfo": self._exchange_info,
+                "klines": self.answers.klines,
+                "exchangeInfo": self.answers.exchange_info,
                 "ping": lambda *_: {},
                 "time": lambda *_: {"serverTime": now},
-                "fundingRate": self._funding_rate,
+                "fundingRate": self.answers.funding_rate,
                 "fundingInfo": lambda *_: [],
-                "premiumIndex": self._premium_index,
+                "premiumIndex": self.answers.premium_index,
             }
             if name not in answers or (venue == "spot" and "und" in name):
                 return await self._not_found(request)
-            headers: dict[str, str] = {}
+            headers = {"Date": formatdate(now / 1000, usegmt=True)}
             try:
                 headers["X-MBX-USED-WEIGHT-1M"] = str(self._charge(venue, name, params, now))
                 micro = venue == "spot" and request.headers.get("X-MBX-TIME-UNIT", "").upper() == "MICROSECOND"
-                body: Any = answers[name](venue, params, now, 1000 if micro else 1)  # type: ignore[operator]
+                body: Any = answers[name](venue, params, now, 1000 if micro else 1)
                 status = 200
-            except Refusal as refusal:
+            except RefusedError as refusal:
                 status, body = refusal.status, refusal.body
                 if status in {418, 429}:
                     self.broken_rules.append(f"{status} for {request.path_qs}")
@@ -201,7 +185,7 @@ class Double:
     def _charge(self, venue: str, name: str, params: dict[str, str], now: int) -> int:
         """Count the request's weight in its pool's clock minute."""
         if now < self._banned_until_ms:
-            raise Refusal(418, -1003, f"Way too many requests; IP(1.2.3.4) banned until {self._banned_until_ms}.")
+            raise RefusedError(418, -1003, f"Way too many requests; IP(1.2.3.4) banned until {self._banned_until_ms}.")
         pool = "spot" if venue == "spot" else "futures"
         limit = params.get("limit", "500")
         count = int(limit) if limit.isdigit() else 500
@@ -216,127 +200,8 @@ class Double:
         if used > 3 * self.weight_limit:
             self._banned_until_ms = now + 120_000
         if used > self.weight_limit:
-            raise Refusal(429, -1003, "Too many requests; current limit is exceeded.")
+            raise RefusedError(429, -1003, "Too many requests; current limit is exceeded.")
         return used
-
-    def _instrument(self, venue: str, params: dict[str, str], now: int) -> Instrument:
-        one = self.listed[venue].get(params.get("symbol", ""))
-        if one is None or not one.state(now):
-            raise Refusal(400, -1121, "Invalid symbol.")
-        if venue == "um" and one.state(now) in {"SETTLING", "CLOSE", "PENDING_TRADING"}:
-            raise Refusal(400, -1122, "Invalid symbol status.")
-        return one
-
-    def _klines(self, venue: str, params: dict[str, str], now: int, unit: int) -> list[list[Any]]:
-        known = {"symbol", "interval", "startTime", "endTime", "limit"} | ({"timeZone"} if venue == "spot" else set())
-        if venue == "spot" and set(params) - known:
-            raise Refusal(400, -1104, "Not all sent parameters were read.")
-        one = self._instrument(venue, params, now)
-        interval = params.get("interval", "")
-        if interval not in INTERVAL_MS or (venue != "spot" and interval == "1s"):
-            raise Refusal(400, -1120, "Invalid interval.")
-        limit = int(params.get("limit", "500"))
-        if not 1 <= limit <= MAX_LIMIT[venue]:
-            raise Refusal(400, -1130, "Data sent for parameter 'limit' is not valid.")
-        length = INTERVAL_MS[interval]
-        start, end = (self._moment(params.get(key), unit) for key in ("startTime", "endTime"))
-        oldest_first = start is not None and venue != "cm"
-        if venue == "cm":
-            if start is not None and end is not None and end - start > CM_WINDOW_MS:
-                raise Refusal(400, -1127, "More than 200 days between startTime and endTime.")
-            if end is None:
-                end = min(now, start + CM_WINDOW_MS) if start is not None else now
-        end = now if end is None else min(end, now)
-        reach = limit * 3 * length + 200 * length  # holes and late listings never need more in these tests
-        first = start if start is not None else end - reach
-        if not oldest_first:
-            first = max(first, end - reach)
-        first += -first % length
-        begins = []
-        begin = max(first, (one.listed_ms - length) // length * length) if one.listed_ms else first
-        while begin <= end and (not oldest_first or len(begins) < limit):
-            if one.has_candle(begin, length):
-                begins.append(begin)
-            begin += length
-        chosen = begins[:limit] if oldest_first else begins[-limit:]
-        return [self._rest_row(one, interval, begin, now, unit) for begin in chosen]
-
-    @staticmethod
-    def _moment(text: str | None, unit: int) -> int | None:
-        if text is None:
-            return None
-        if not text.isdigit():
-            raise Refusal(400, -1100, "Illegal characters found in a parameter.")
-        value = int(text)
-        return value // 1000 if unit == 1000 and value > 10**14 else value
-
-    def _rest_row(self, one: Instrument, interval: str, begin: int, now: int, unit: int) -> list[Any]:
-        length = INTERVAL_MS[interval]
-        unready = now < begin + length + one.stale_ms
-        row: Row = (self.truth.unfinished if unready else self.truth.final)(one, interval, begin)
-        closing = (begin + length) * unit - 1
-        return [begin * unit, *row[:5], closing, row[5], row[6], row[7], row[8], "0"]
-
-    def _exchange_info(self, venue: str, params: dict[str, str], now: int, _unit: int) -> dict[str, Any]:
-        known = {"symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"}
-        if venue == "spot" and set(params) - known:
-            raise Refusal(400, -1104, "Not all sent parameters were read.")
-        symbols = [self._listing(one, now) for one in self.listed[venue].values() if one.state(now)]
-        wanted = params.get("symbolStatus")
-        self._rng.shuffle(symbols)
-        limits = [
-            {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000},
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": self.weight_limit},
-            {"rateLimitType": "MOOD", "interval": "FORTNIGHT", "intervalNum": 1, "limit": 7},
-        ]
-        return self._shuffled({
-            "timezone": "UTC",
-            "serverTime": now - 3_600_000,  # futures: cached, "please ignore"
-            "rateLimits": limits,
-            "exchangeFilters": [],
-            "symbols": [s for s in symbols if wanted in {None, s.get("status")}],
-        })  # fmt: skip
-
-    def _listing(self, one: Instrument, now: int) -> dict[str, Any]:
-        status = one.state(now)
-        common: dict[str, Any] = {
-            "symbol": one.symbol,
-            "baseAsset": one.base,
-            "quoteAsset": one.quote,
-            "filters": [
-                {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
-                {"filterType": "LOT_SIZE", "minQty": "0.001", "maxQty": "1000", "stepSize": "0.001"},
-                {"filterType": "BRAND_NEW", "colour": "red"},
-            ],
-        }
-        if one.venue == "spot":
-            permissions = {"permissions": [], "permissionSets": [["SPOT", "TRD_GRP_004"]], "isSpotTradingAllowed": True}
-            return self._shuffled(common | permissions | {"status": status})
-        gone = one.delisted_ms if one.delisted_ms < FOREVER_MS else FOREVER_MS + 2000
-        onboard = one.onboard_ms or one.listed_ms or PLACEHOLDER_ONBOARD_MS
-        margin = one.base if one.venue == "cm" else one.quote
-        more = {
-            "pair": f"{one.base}{one.quote}",
-            "contractType": one.contract_type,
-            "deliveryDate": gone,
-            "onboardDate": onboard,
-            "marginAsset": margin,
-            "underlyingType": one.underlying,
-            "underlyingSubType": ["TradFi"],
-            "permissionSets": ["GRID", "COPY"],
-            "contractStatus" if one.venue == "cm" else "status": status,
-        }
-        if one.venue == "cm":
-            more["contractSize"] = 100 if one.base == "BTC" else 10
-        return self._shuffled(common | more)
-
-    def _funding_rate(self, venue: str, params: dict[str, str], now: int, _unit: int) -> list[dict[str, Any]]:
-        if venue == "cm" and "symbol" not in params:
-            raise Refusal(400, -1102, "Mandatory parameter 'symbol' was not sent.")
-        return []
-
-    def _premium_index(self, venue: str, params: dict[str, str], now: int, _unit: int) -> list[dict[str, Any]]:
-        return []
 
     # ---- WebSocket
     def _ws_handler(self, venue: str) -> Any:
@@ -353,7 +218,7 @@ class Double:
             asked = request.query.get("streams", "").split("/") if wire.enveloped else rest[1:]
             wire.streams |= {name for name in asked if name}
             self.subscribed += [(venue, name) for name in wire.streams]
-            self.connections.append((now_ms(), venue, request.path_qs[:60]))
+            self.connections.append((self.now(), venue, request.path_qs[:60]))
             self._wires.add(wire)
             try:
                 await self._listen(wire)
@@ -417,10 +282,10 @@ class Double:
 
     async def _tick_forever(self) -> None:
         ticks = 0
-        last_ms = now_ms()
+        last_ms = self.now()
         while True:
             await asyncio.sleep(0.1)
-            now, ticks = now_ms(), ticks + 1
+            now, ticks = self.now(), ticks + 1
             for one in [one for venue in self.listed.values() for one in venue.values()]:
                 for interval in ("1m", "1s") if one.venue == "spot" else ("1m",):
                     await self._candle_events(one, interval, last_ms, now, open_too=ticks % 20 == hash(one.symbol) % 20)
@@ -445,27 +310,30 @@ class Double:
                     self.finals_sent.setdefault(key, now)
                 flat: Row = ("1", "1", "1", "1", "0", "0", 0, "0", "0")  # what is pushed after a delisting
                 row = self.truth.final(one, interval, begin) if one.has_candle(begin, length) else flat
-                await self._push(wires, one, name, interval, begin, row, closed=True)
+                await self._push(wires, one, name=name, interval=interval, begin=begin, row=row, closed=True)
         if open_too and wires and one.state(now) == "TRADING":
             begin = now // length * length
             row = self.truth.unfinished(one, interval, begin)
-            await self._push(wires, one, name, interval, begin, row, closed=False)
+            await self._push(wires, one, name=name, interval=interval, begin=begin, row=row, closed=False)
 
     async def _push(
-        self, wires: list[Wire], one: Instrument, name: str, interval: str, begin: int, row: Row, *, closed: bool
+        self, wires: list[Wire], one: Instrument, *, name: str, interval: str, begin: int, row: Row, closed: bool
     ) -> None:
         """Send a kline event; and now and then a final one of a symbol that nobody subscribed to."""
         for wire in wires:
-            await self._send_kline(wire, one.symbol, name, interval, begin, row, closed)
+            of_candle: dict[str, Any] = {"interval": interval, "begin": begin, "row": row, "closed": closed}
+            await self._send_kline(wire, one.symbol, name=name, **of_candle)
             if closed and self._rng.random() < 0.2:
-                await self._send_kline(wire, "STRAYUSDT", f"strayusdt@kline_{interval}", interval, begin, row, closed)
+                await self._send_kline(wire, "STRAYUSDT", name=f"strayusdt@kline_{interval}", **of_candle)
 
     async def _send_kline(
-        self, wire: Wire, symbol: str, name: str, interval: str, begin: int, row: Row, closed: bool
+        self, wire: Wire, symbol: str, *, name: str, interval: str, begin: int, row: Row, closed: bool
     ) -> None:
         length = INTERVAL_MS[interval]
         candle = {"t": begin, "T": begin + length - 1, "s": symbol, "i": interval, "f": -1, "L": -1, "o": row[0],
                   "h": row[1], "l": row[2], "c": row[3], "v": row[4], "q": row[5], "n": row[6], "V": row[7],
                   "Q": row[8], "B": "0", "x": closed}  # fmt: skip
-        event = self._shuffled({"e": "kline", "E": now_ms(), "s": symbol, "st": 1, "k": self._shuffled(candle)})
-        await self._say(wire, self._shuffled({"stream": name, "data": event}) if wire.enveloped else event)
+        event = self.answers.shuffled(
+            {"e": "kline", "E": self.now(), "s": symbol, "st": 1, "k": self.answers.shuffled(candle)}
+        )
+        await self._say(wire, self.answers.shuffled({"stream": name, "data": event}) if wire.enveloped else event)

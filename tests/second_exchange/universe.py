@@ -58,24 +58,18 @@ class Instrument:
 
 def number(rng: random.Random) -> str:
     """A decimal string of a shape that breaks careless parsers."""
-    shape = rng.randrange(9)
-    if shape == 0:
-        return f"0.{rng.randrange(1, 10**8):08d}"
-    if shape == 1:
-        return f"0.000000{rng.randrange(1, 99):02d}"
-    if shape == 2:
-        return f"{rng.randrange(1, 10**9)}.{rng.randrange(10**8):08d}"
-    if shape == 3:
-        return f"{rng.randrange(1, 10**6)}.{rng.randrange(10)}0000000"
-    if shape == 4:
-        return f"{rng.randrange(1, 10**5)}"
-    if shape == 5:
-        return f"0.{rng.randrange(1, 10**17):017d}"
-    if shape == 6:
-        return f"{rng.randrange(1, 10**13)}.{rng.randrange(10**5):05d}"
-    if shape == 7:
-        return f"{rng.randrange(1, 999)}.{'9' * 14}{rng.randrange(10)}"
-    return f"{rng.randrange(1, 10**4)}.{rng.randrange(1, 10**3):03d}"
+    shapes = (
+        f"0.{rng.randrange(1, 10**8):08d}",
+        f"0.000000{rng.randrange(1, 99):02d}",
+        f"{rng.randrange(1, 10**9)}.{rng.randrange(10**8):08d}",
+        f"{rng.randrange(1, 10**6)}.{rng.randrange(10)}0000000",
+        f"{rng.randrange(1, 10**5)}",
+        f"0.{rng.randrange(1, 10**17):017d}",
+        f"{rng.randrange(1, 10**13)}.{rng.randrange(10**5):05d}",
+        f"{rng.randrange(1, 999)}.{'9' * 14}{rng.randrange(10)}",
+        f"{rng.randrange(1, 10**4)}.{rng.randrange(1, 10**3):03d}",
+    )
+    return rng.choice(shapes)
 
 
 def make_row(seed: str) -> Row:
@@ -115,6 +109,7 @@ UM_COINS = (
     "SEI WLD 1INCH JUP SUPER 币安人生 龙虾 我踏马来了 牛来"
 )
 SPOT_COINS = "BTC ETH BNB SOL XRP ADA JUP SUPER SYRUP 1INCH C98 T AMP TSLAB PAXG WBTC 币安人生 EURO USUAL FDUS TUS"
+NOT_ASSETS = "USDC FDUSD TUSD USDP DAI USD1 EUR AEUR EURI GBP TRY BRL"  # stablecoins and fiat
 CM_COINS = "BTC ETH BNB SOL XRP ADA DOGE LTC LINK DOT"
 
 
@@ -127,7 +122,7 @@ def _behaviour(index: int, one: Instrument, now_ms: int) -> Instrument:
     if index % 11 == 5:
         return replace(one, final="twice")
     if index % 11 == 7:
-        return replace(one, final="never", stale_ms=4000)
+        return replace(one, final="never", stale_ms=1900)
     if index == 10:
         return replace(one, hole_ms=(minute - 40 * MINUTE_MS, minute - 37 * MINUTE_MS))
     return one
@@ -173,10 +168,9 @@ def _spot(now_ms: int, closes_ms: tuple[int, int]) -> list[Instrument]:
         Instrument("spot", "SOONUSDT", "SOON", "USDT", "usdt_spot", "", listed_ms=closes_ms[0] - 20_000),
         Instrument("spot", "GONEUSDT", "GONE", "USDT", "usdt_spot", "", delisted_ms=closes_ms[0] - 10_000),
     ]
-    money = "USDC FDUSD TUSD USDP DAI USD1 EUR AEUR EURI GBP TRY BRL".split()
     return [
         *(_behaviour(i, one, now_ms) for i, one in enumerate(ordinary)),
-        *(Instrument("spot", f"{c}USDT", c, "USDT", None, "") for c in money),
+        *(Instrument("spot", f"{c}USDT", c, "USDT", None, "") for c in NOT_ASSETS.split()),
         Instrument("spot", "USDTTRY", "USDT", "TRY", None, ""),
         Instrument("spot", "BTCUSDC", "BTC", "USDC", "usdc_spot", ""),
         Instrument("spot", "ETHBTC", "ETH", "BTC", "btc_spot", ""),

@@ -1,0 +1,97 @@
+"""BMAC's calculator for a whole market: one row a symbol, each computed as soon as its candle is readable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import structlog
+
+from kit.buffer.layout import Folder
+from kit.buffer.ledger import Ledger
+from kit.calculators.membership import trading_symbols
+from kit.calculators.pipeline import Pipeline
+from kit.calculators.runner import SignalRunner
+from kit.calculators.single import BmacSingleSymbolCalculator, empty_candles, seconds_left, window_of
+from kit.waiting import wait_until
+from kit.words import to_ms
+
+log = structlog.get_logger(__name__)
+
+
+class BmacAllMarketCalculator(BmacSingleSymbolCalculator):
+    """Computes factor modules for all symbols that trade. ``calc_factors(run_time, symbol)`` works as in its parent.
+
+    ``exginfo_reader``: who tells which symbols trade (see ``kit.calculators.membership``): a reader of the folder
+    ``exginfo_5m``, its path, a ``Market``, a frame with ``symbol``, or the names. The rest as in
+    ``BmacSingleSymbolCalculator``.
+    """
+
+    def __init__(
+        self,
+        exginfo_reader: object,
+        candle_reader: object,
+        factor_cfgs: Iterable[Sequence[Any]],
+        package: str = "factor",
+        bmac_expire_sec: float = 40,
+    ) -> None:
+        super().__init__("", candle_reader, factor_cfgs, package, bmac_expire_sec)
+        self._exchange_info = exginfo_reader
+        folder = getattr(candle_reader, "folder", None)
+        self._folder = folder if isinstance(folder, Folder) else None
+
+    async def calc_all_factors(self, run_time: datetime) -> pd.DataFrame:
+        """One row for each symbol that has a candle that closed at ``run_time``, sorted by symbol.
+
+        Index ``candle_end_time`` (UTC, the run time in all rows); columns ``symbol``, ``candle_begin_time``, ``close``
+        and ``{name}_{n}`` for each factor, NaN where it could not be computed. ``attrs["missing"]``: the symbols that
+        trade and had no candle ``bmac_expire_sec`` after the run time; ``attrs["errors"]``: a sentence for each factor
+        that met something, with the factor, the symbols and the run time. Both are logged.
+
+        Raises:
+            NaiveTimeError: ``run_time`` has no zone.
+        """
+        run_ms = to_ms(run_time)
+        expected = await asyncio.to_thread(trading_symbols, self._exchange_info, self._folder)
+        pipeline = Pipeline(self._source, run_ms, window_of(self._source))
+        runner = SignalRunner(self._found.signals, self._source.step_ms / 1000)
+        newest: dict[str, pd.DataFrame] = {}
+
+        def look() -> bool | None:
+            arrived = pipeline.arrived()
+            runner.submit(arrived, newest_only=True)
+            newest.update({symbol: frame.iloc[-1:] for symbol, frame in arrived.items()})
+            return True if expected is not None and not self._awaited(expected - newest.keys(), run_time) else None
+
+        await wait_until(self._source.watched, look, seconds_left(run_time, self.bmac_expire_sec))
+        values = await asyncio.to_thread(runner.join)
+        missing = sorted(self._awaited((expected or set()) - newest.keys(), run_time))
+        if missing:
+            log.warning("factors.missing", run_time=str(run_time), symbols=missing)
+        return self._market(newest, values, missing, self._told(runner, run_time))
+
+    def _awaited(self, absent: set[str], run_time: datetime) -> set[str]:
+        """The absent symbols without those that the ledger excuses: halted, listed later ..."""
+        if not absent or self._folder is None:
+            return absent
+        record = Ledger(self._folder).get(run_time)
+        return absent if record is None else absent - record.excused.keys()
+
+    def _market(
+        self, newest: Mapping[str, pd.DataFrame], values: Mapping[str, dict[str, Any]], missing: list[str], errors: list[str]
+    ) -> pd.DataFrame:
+        symbols = sorted(newest)
+        candles = pd.concat([newest[symbol] for symbol in symbols]) if symbols else empty_candles()
+        columns: dict[str, Any] = {
+            column: [values.get(symbol, {}).get(column, float("nan")) for symbol in symbols]
+            for column in self._found.columns
+        }
+        result = pd.DataFrame(
+            {"symbol": pd.Series(symbols, index=candles.index, dtype="str"), **candles[["candle_begin_time", "close"]], **columns},
+            index=candles.index,
+        )
+        result.attrs.update(missing=missing, errors=errors)
+        return result

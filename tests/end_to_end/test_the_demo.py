@@ -1,0 +1,80 @@
+"""A candle's whole way: the exchange's socket, the streamer, the buffer, the worker with a real Prefect server, and the
+data frame of a consumer. The demo is all of that, so the demo is what is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from deployments.demo.stage import SYMBOLS
+from kit import Market
+from kit.buffer.files import VALUE_COLUMNS
+from kit.embedded_exchange import EmbeddedExchange, Settings
+from kit.words import Interval, Venue
+
+REPOSITORY = Path(__file__).parents[2]
+ROW_PLACES = (1, 2, 3, 4, 5, 7, 8, 9, 10)
+"""Where the exchange's row has the values of ``VALUE_COLUMNS``."""
+
+MINUTES_OF_A_DEMO = 5
+
+
+def begins_of(rows):
+    return rows["candle_begin_time"].dt.epoch("ms").to_list()
+
+
+@pytest.mark.xdist_group("demo")
+@pytest.mark.timeout(240)
+async def test_one_period_of_the_demo(tmp_path):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    demo = subprocess.run(
+        [sys.executable, "-m", "deployments.demo", "--periods", "1", "--folder", str(tmp_path / "demo")],
+        cwd=REPOSITORY,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=220,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    records = [json.loads(line) for line in demo.stdout.splitlines() if line.startswith("{")]
+    assert len(records) == 1
+    assert records[0]["complete"]
+    assert records[0]["expected"] == records[0]["by_stream"] + records[0]["by_rest"] == SYMBOLS
+    assert records[0]["by_stream"] > SYMBOLS / 2
+    await _candles_equal_the_exchange(tmp_path / "demo" / "markets" / "usdt_perp_1m")
+    _run_is_shown_by_prefect(tmp_path / "demo" / "prefect" / "prefect.db", records[0])
+
+
+async def _candles_equal_the_exchange(base_dir):
+    """The exchange's prices follow from its seed, so another one tells the truth after the demo's has ended."""
+    frame = Market(base_dir).candles(source=True)
+    assert frame["symbol"].n_unique() == SYMBOLS
+    async with EmbeddedExchange(Settings(symbols=SYMBOLS, history_days=6)) as exchange:
+        for (symbol,), rows in frame.group_by("symbol"):
+            # One symbol was listed two hours before its exchange started, so here some minutes later than there.
+            rows_here = exchange.candles(Venue.UM, str(symbol), Interval.M1, begins_of(rows)[0], begins_of(rows)[-1])
+            there = rows.filter(pl.col("candle_begin_time").dt.epoch("ms") >= rows_here[1][0])
+            truth = rows_here[1:] if len(rows_here) < rows.height else rows_here[-there.height :]
+            assert rows.height - len(truth) <= MINUTES_OF_A_DEMO
+            assert begins_of(there) == [row[0] for row in truth]
+            for name, place in zip(VALUE_COLUMNS, ROW_PLACES, strict=True):
+                assert there[name].to_list() == [float(row[place]) for row in truth], (symbol, name)
+    newest = frame.filter(frame["candle_begin_time"] == frame["candle_begin_time"].max())
+    assert "stream" in newest["source"].to_list()
+
+
+def _run_is_shown_by_prefect(database, record):
+    with sqlite3.connect(database) as connection:
+        names = [
+            name for (name,) in connection.execute("select name from flow_run where state_type = 'COMPLETED'").fetchall()
+        ]
+    shown = record["run_time"].replace("T", " ")[:16]
+    assert any(name.startswith("usdt_perp 1m") and shown in name for name in names), names

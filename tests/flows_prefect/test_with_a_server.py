@@ -1,0 +1,213 @@
+"""A real Prefect server on SQLite, the real ``prefect deploy``, a real worker process with periods of 3 s."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kit.words import utc_now
+from tests.flows_prefect.conftest import REPOSITORY, STAND_IN, Server, write_market
+from tests.flows_prefect.stand_in import FAIL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.flows_prefect.conftest import Receiver
+
+PERIOD = timedelta(seconds=3)
+OFFSET = timedelta(seconds=0.5)
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+PREFECT_FILE = """
+name: bmac-test
+deployments:
+  - name: tiny
+    entrypoint: flows/period.py:period
+    parameters: {{base_dir: "{base_dir}"}}
+    work_pool: {{name: bmac-live}}
+    schedules: [{{interval: 3, anchor_date: "2026-01-01T00:00:00.5+00:00", timezone: UTC}}]
+"""
+
+
+def ask(server: Server, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(  # noqa: S310 - http
+        f"{server.env['PREFECT_API_URL']}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - http
+        return json.load(answer)
+
+
+def runs_of(server: Server, name: str) -> list[dict[str, Any]]:
+    """The runs of a deployment that should have begun by now."""
+    found: list[dict[str, Any]] = ask(
+        server,
+        "/flow_runs/filter",
+        {
+            "deployments": {"name": {"any_": [name]}},
+            "flow_runs": {"expected_start_time": {"before_": utc_now().isoformat()}},
+            "limit": 200,
+        },
+    )
+    return found
+
+
+def starts_in(base_dir: Path) -> dict[datetime, list[datetime]]:
+    """When the work began, by run time."""
+    found: dict[datetime, list[datetime]] = {}
+    path = base_dir / "starts.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else ():
+        entry = json.loads(line)
+        found.setdefault(datetime.fromisoformat(entry["run_time"]), []).append(datetime.fromisoformat(entry["at"]))
+    return found
+
+
+def wait_until(true: Callable[[], bool], within_sec: float, what: str) -> None:
+    deadline = time.monotonic() + within_sec
+    while time.monotonic() < deadline:
+        if true():
+            return
+        time.sleep(0.25)
+    pytest.fail(f"not within {within_sec} s: {what}")
+
+
+def shown(server: Server) -> dict[str, str]:
+    """The final runs: message by name."""
+    runs = [run for run in runs_of(server, "tiny") if run["state"]["type"] in FINAL]
+    return {run["name"]: f"{run['state']['name']}: {run['state']['message']}" for run in runs}
+
+
+def names_of(run_times: set[datetime]) -> set[str]:
+    words = {f"{run_time:%Y-%m-%d %H:%M:%SZ}".replace(":00Z", "Z") for run_time in run_times}
+    return {f"usdt_perp 1m {word}" for word in words}
+
+
+@pytest.fixture
+def base_dir(server: Server, tmp_path: Path) -> Path:
+    folder = write_market(tmp_path / "market")
+    (tmp_path / "prefect.yaml").write_text(PREFECT_FILE.format(base_dir=folder))
+    deployed = server.run("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    return folder
+
+
+@pytest.fixture
+def worker(server: Server, base_dir: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    env = server.env | {"STAND_IN_PERIOD_SEC": str(PERIOD.total_seconds())}
+    with (tmp_path / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", STAND_IN, "worker", "--prefect-file", str(tmp_path / "prefect.yaml")],
+            env=env,
+            cwd=REPOSITORY,
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def test_a_fresh_clone_deploys_every_market_of_the_prefect_file(server: Server) -> None:
+    deployed = server.run("prefect", "--no-prompt", "deploy", "--all")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    found = {
+        deployment["name"]: deployment
+        for deployment in ask(server, "/deployments/filter", {"flows": {"name": {"any_": ["period"]}}})
+    }
+    assert {name: found[name]["work_pool_name"] for name in sorted(found) if "-" in name} == {
+        "coin_perp-1h": "bmac-process",
+        "usdt_perp-1m": "bmac-live",
+        "usdt_perp-5m": "bmac-live",
+        "usdt_spot-1h": "bmac-process",
+    }
+    (schedule,) = found["usdt_perp-5m"]["schedules"]
+    assert schedule["schedule"]["timezone"] == "UTC"
+    assert schedule["schedule"]["interval"] == 300
+
+
+def test_periods_keep_their_time_while_the_server_is_killed_and_are_shown_when_it_is_back(
+    server: Server, worker: subprocess.Popen[bytes], base_dir: Path
+) -> None:
+    wait_until(lambda: any("complete 3/3" in text for text in shown(server).values()), 40, "a period is shown")
+
+    server.kill()
+    before = set(starts_in(base_dir))
+    wait_until(lambda: len(set(starts_in(base_dir)) - before) >= 3, 20, "periods without a server")
+    meanwhile = set(starts_in(base_dir)) - before
+
+    server.start()
+    server.wait_healthy()
+    wait_until(lambda: names_of(meanwhile) <= set(shown(server)), 40, f"{names_of(meanwhile)} are shown")
+    messages = shown(server)
+    assert all(messages[name].startswith("Completed: complete 3/3") for name in names_of(meanwhile))
+
+    # A person's run of an old period, by the command line or the UI, is executed too.
+    old = min(starts_in(base_dir)) - 20 * PERIOD
+    asked = server.run("prefect", "deployment", "run", "period/tiny", "--param", f"run_time={old.isoformat()}")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+
+    server.signal_all(signal.SIGSTOP)
+    try:
+        before = set(starts_in(base_dir))
+        wait_until(lambda: len(set(starts_in(base_dir)) - before) >= 2, 15, "periods with a stopped server")
+    finally:
+        server.signal_all(signal.SIGCONT)
+    wait_until(lambda: old in starts_in(base_dir), 45, "the person's run")
+
+    server.signal_all(signal.SIGSTOP)
+    try:
+        asked_at = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(5) == 0
+        assert time.monotonic() - asked_at < 5
+    finally:
+        server.signal_all(signal.SIGCONT)
+
+    starts = starts_in(base_dir)
+    regular = sorted(run_time for run_time in starts if run_time != old)
+    assert regular == [regular[0] + n * PERIOD for n in range(len(regular))]  # none was lost
+    assert all(len(starts[run_time]) == 1 for run_time in regular)  # and none was done twice
+    late = sorted(starts[run_time][0] - run_time - OFFSET for run_time in regular[1:])  # the first was caught up
+    assert timedelta(0) <= late[0]
+    assert late[len(late) // 2] < timedelta(seconds=0.25)  # 0.004 s where measured; whoever runs this may be busy
+
+
+def test_a_flow_in_a_process_of_its_own_does_the_work_and_ends_in_a_named_state(
+    server: Server, base_dir: Path, receiver: Receiver
+) -> None:
+    code = (
+        "import asyncio, sys, tests.flows_prefect.stand_in as s; s.install()\n"
+        "from flows.period import period\n"
+        "from datetime import datetime\n"
+        "state = asyncio.run(period(sys.argv[1], datetime.fromisoformat(sys.argv[2]), return_state=True))\n"
+        "print(state.name, '|', state.message)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(base_dir), "2026-11-22T07:05:00+00:00"]
+    first = server.run(*command)
+    assert first.stdout.splitlines()[-1].startswith("Completed | complete 3/3"), first.stderr
+    again = server.run(*command)
+    assert again.stdout.splitlines()[-1].startswith("AlreadyDone |"), again.stderr
+
+    write_market(base_dir, notify=[receiver.url])
+    (base_dir / FAIL).touch()
+    failed = subprocess.run(
+        command,
+        env=server.env | {"STAND_IN_PERIOD_SEC": "3"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert failed.stdout.splitlines()[-1].startswith("Failed | nobody answers"), failed.stderr
+    assert [body["title"] for body in receiver.bodies] == ["usdt_perp 1m 2026-11-22 07:05Z: failed"]
