@@ -74,9 +74,7 @@ class Findings:
         return {self.symbols[row]: excuse_of(self.states[self.symbols[row]], begin_ms, self.window) for row in rows}
 
 
-def examine(
-    symbols: Sequence[str], states: Mapping[str, SymbolState], window: Window, readable: Matrix
-) -> Findings:
+def examine(symbols: Sequence[str], states: Mapping[str, SymbolState], window: Window, readable: Matrix) -> Findings:
     """What is expected, excused and missing. ``readable`` has the rows of ``symbols`` and holds source codes."""
     shape = (len(symbols), window.size)
     expected = np.zeros(shape, dtype=bool)
@@ -96,9 +94,7 @@ def examine(
             excusable[row, max(0, window.index(state.stopped_ms) + 1) :] = True
     absent = readable == ABSENT
     excused = expected & absent & excusable
-    return Findings(
-        tuple(symbols), window, readable, expected, excused, expected & absent & ~excusable, states
-    )
+    return Findings(tuple(symbols), window, readable, expected, excused, expected & absent & ~excusable, states)
 
 
 def expected_from(state: SymbolState, window: Window) -> int:

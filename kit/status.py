@@ -66,7 +66,8 @@ def status_table(status: dict[str, Any]) -> RenderableType:
     window = status["window"]
     line = Text.assemble(
         ("complete " if status["complete"] else "NOT COMPLETE ", "green" if status["complete"] else "bold red"),
-        f"for {_local(_moment(status['due']))}; window: {window['complete']} of {window['run_times']} run times complete; ",
+        f"for {_local(_moment(status['due']))}; ",
+        f"window: {window['complete']} of {window['run_times']} run times complete; ",
         _streamer_line(status["streamer"]),
     )
     return Group(table, line)

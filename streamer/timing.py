@@ -46,7 +46,7 @@ class Timing:
 
     gather_s: float = 0.012  # a burst has ebbed when nothing new came for so long; a little more than sockets rest
     gather_at_most_s: float = 0.04  # from the first pending candle to the first flush
-    flush_every_s: float = 0.035  # between flushes while finals keep coming: 4 MB a period when they are spread over 5 s
+    flush_every_s: float = 0.035  # between flushes while finals keep coming: 4 MB a period when spread over 5 s
     flush_share: float = 0.5  # of the time at most is spent flushing: a slow disk gets fewer, larger writes
     flush_pause_cap_s: float = 1.0
     disk_retry_first_s: float = 0.2

@@ -20,6 +20,7 @@ from rich.table import Table
 from deployments.demo import stage
 from deployments.demo.screen import Screen
 from deployments.demo.services import ServiceDiedError, Services, running
+from kit.buffer.ledger import LedgerRecord
 from kit.market import Market
 from kit.words import utc_now
 
@@ -33,7 +34,7 @@ SHOWN_COLUMNS = ("symbol", "candle_begin_time", "open", "high", "low", "close", 
 def main(
     *,
     periods: Annotated[int | None, typer.Option(min=1, help="End after so many complete 1m periods.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where the demo keeps everything; emptied at the start.")] = Path("demo-data"),
+    folder: Annotated[Path, typer.Option(help="Where it keeps everything; emptied first.")] = Path("demo-data"),
 ) -> None:
     """The whole service on this machine against the embedded exchange, until Ctrl-C or so many complete periods."""
     console = Console()
@@ -106,11 +107,7 @@ class Show:
             self._live.update(self._screen.render())
             return
         lines = [f"{name}: {state.plain}" for name, state in self._screen.states.items()]
-        for record in self._screen.complete_periods():
-            lines.append(
-                f"period {record.run_time:%H:%M:%SZ}: complete {record.by_stream + record.by_rest}/{record.expected} "
-                f"after {record.seconds_to_complete:.2f} s, by stream {record.by_stream}, by REST {record.by_rest}"
-            )
+        lines += map(_sentence, self._screen.complete_periods())
         for line in lines:
             if line not in self._said:
                 self._said.add(line)
@@ -124,6 +121,13 @@ def _shown(console: Console, screen: Screen) -> Iterator[Show]:
         return
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         yield Show(console, screen, live)
+
+
+def _sentence(record: LedgerRecord) -> str:
+    return (
+        f"period {record.run_time:%H:%M:%SZ}: complete {record.by_stream + record.by_rest}/{record.expected} "
+        f"after {record.seconds_to_complete:.2f} s, by stream {record.by_stream}, by REST {record.by_rest}"
+    )
 
 
 def _print_results(console: Console, screen: Screen) -> None:

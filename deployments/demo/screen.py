@@ -63,13 +63,13 @@ class Screen:
     def _history(self) -> RenderableType | None:
         progress = self._read_json("history.json")
         if progress is None:
-            return Text("History: waiting for the first period's work ...", style="dim") if not self._has_ledger() else None
+            return None if self._has_ledger() else Text("History: waiting for the first period's work ...", style="dim")
         done, total = progress["done"], progress["total"]
         if done >= total:
             return None
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=total, completed=done, width=40)
-        grid.add_row(Text("Filling history"), bar, Text(f"{done} of {total} requests, within the exchange's weight limit"))
+        grid.add_row(Text("Filling history"), bar, Text(f"{done} of {total} requests, within the weight limit"))
         return grid
 
     def _prices(self) -> RenderableType:
@@ -77,7 +77,9 @@ class Screen:
         table = Table.grid(padding=(0, 3))
         for symbol, begin, close, volume, source, received in frame.rows():
             after = (received - begin).total_seconds() - 60
-            table.add_row(symbol, f"{close:g}", f"{volume:,.0f}", source, Text(f"{after:+.2f} s after the close", "dim"))
+            table.add_row(
+                symbol, f"{close:g}", f"{volume:,.0f}", source, Text(f"{after:+.2f} s after the close", "dim")
+            )
         return Panel(table, title="newest candles, as a strategy reads them", title_align="left")
 
     @property
@@ -97,4 +99,3 @@ class Screen:
         except FileNotFoundError:
             return None
         return content
-

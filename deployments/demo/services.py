@@ -68,7 +68,9 @@ class Services:
         for service in self.started:
             if not service.alive:
                 code = service.process.returncode
-                raise ServiceDiedError(f"{service.name} ended with code {code}; the end of {service.log}:\n{service.tail()}")
+                raise ServiceDiedError(
+                    f"{service.name} ended with code {code}; the end of {service.log}:\n{service.tail()}"
+                )
 
     def stop(self) -> None:
         """End them all, the last started first."""

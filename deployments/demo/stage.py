@@ -78,7 +78,8 @@ def new_scene(folder: Path) -> Scene:
 def start_exchange(services: Services) -> dict[str, dict[str, str]]:
     """The embedded exchange; its addresses by venue."""
     exchange = services.start(
-        "exchange", ["-m", "kit.embedded_exchange", "--symbols", str(SYMBOLS), "--finals", "real", "--history-days", "6"]
+        "exchange",
+        ["-m", "kit.embedded_exchange", "--symbols", str(SYMBOLS), "--finals", "real", "--history-days", "6"],
     )
     wait_for(exchange, lambda: bool(_first_json_line(exchange.log)), "the embedded exchange")
     line: dict[str, dict[str, str]] = json.loads(_first_json_line(exchange.log))

@@ -81,9 +81,7 @@ def _read(path: Path) -> pl.DataFrame:
         # As bytes: a path would be read as a pattern.
         return pl.read_parquet(path.read_bytes())
     except pl.exceptions.PolarsError as error:
-        raise FolderError(
-            str(path), f"cannot be read ({error}); if it is damaged, delete it"
-        ) from error
+        raise FolderError(str(path), f"cannot be read ({error}); if it is damaged, delete it") from error
 
 
 def _bytes(frame: pl.DataFrame) -> bytes:

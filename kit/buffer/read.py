@@ -210,9 +210,7 @@ def _lazy_frames(folder: Folder, files: Sequence[CandleFile]) -> Iterator[pl.Laz
         yield scan([path.read_bytes() for path in paths]) if is_slice else scan(paths)
 
 
-def _overlay(
-    folder: Folder, overlay: Overlay, wanted: Sequence[str], conditions: Sequence[pl.Expr]
-) -> pl.LazyFrame:
+def _overlay(folder: Folder, overlay: Overlay, wanted: Sequence[str], conditions: Sequence[pl.Expr]) -> pl.LazyFrame:
     absorbed = [~_run_time_within(folder, first, last) for first, last in overlay.absorbed]
     return _scan(folder, [overlay.file], wanted, [*conditions, *absorbed])[0]
 

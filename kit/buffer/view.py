@@ -73,9 +73,7 @@ def choose(files: Iterable[CandleFile], interval_ms: int) -> View:
         found = (Overlay(file, _absorbed(file, blocks, interval_ms)) for file in of_kind)
         return tuple(overlay for overlay in found if not _within(overlay.file, overlay.absorbed))
 
-    streams = [
-        file for file in files if file.kind == "stream" and not any(block.contains(file) for block in blocks)
-    ]
+    streams = [file for file in files if file.kind == "stream" and not any(block.contains(file) for block in blocks)]
     streams.sort(key=lambda file: (file.seq, file.first_ms))
     return View(tuple(blocks), overlays("revision"), overlays("rest"), tuple(streams))
 

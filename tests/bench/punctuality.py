@@ -45,7 +45,9 @@ deployments:
 def measure(scratch: Path) -> list[Figure]:
     """Milliseconds from a period's target to its start, by the ledger. BenchError: a process failed."""
     if find_spec("flows.worker") is None:
-        return [Figure("flow punctuality", "ms", None, TARGET_MS, note="not there: flows/worker.py does not exist")]
+        return [
+            Figure("flow punctuality", "ms", None, TARGET_MS, note="not there: flows/worker/__init__.py does not exist")
+        ]
     scratch.mkdir()
     base_dir = scratch / "market"
     arguments = ["--symbols", "30", "--weight-limit", str(UNLIMITED_WEIGHT), "--skew-ms", "0", "--bursts"]

@@ -163,9 +163,7 @@ class BufferMachine(RuleBasedStateMachine):
     def is_compacted(self, window_ms: int, *, filling: bool) -> bool:
         sealed_ms = self.now_ms - 3 * SEALED_MS
         files = self.folder.list_candle_files()
-        return not compaction.plan(
-            files, interval_ms=MINUTE, sealed_ms=sealed_ms, window_ms=window_ms, filling=filling
-        )
+        return not compaction.plan(files, interval_ms=MINUTE, sealed_ms=sealed_ms, window_ms=window_ms, filling=filling)
 
     def crashes(
         self, crash_at: int | None, work: Callable[[], object], after: Stored, may_go: set[Key] | None = None

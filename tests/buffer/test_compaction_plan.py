@@ -91,9 +91,7 @@ def listings(draw: st.DrawFn) -> list[CandleFile]:
 
 def compacted(files: list[CandleFile], sealed: int, window: int) -> list[CandleFile]:
     sealed_ms = NOON + sealed * MINUTE
-    return build_all(
-        files, plan(files, interval_ms=MINUTE, sealed_ms=sealed_ms, window_ms=sealed_ms - window * MINUTE)
-    )
+    return build_all(files, plan(files, interval_ms=MINUTE, sealed_ms=sealed_ms, window_ms=sealed_ms - window * MINUTE))
 
 
 @settings(max_examples=300, deadline=None)

@@ -93,9 +93,7 @@ def test_no_reader_meets_an_error_or_half_a_period_while_others_write_at_full_sp
 
 @pytest.mark.parametrize("save_type", ["parquet", "feather"])
 @pytest.mark.parametrize("at", ["before it is opened", "after it was opened"])
-def test_a_file_that_goes_away_between_listing_and_reading_is_no_error(
-    tmp_path: Path, save_type: str, at: str
-) -> None:
+def test_a_file_that_goes_away_between_listing_and_reading_is_no_error(tmp_path: Path, save_type: str, at: str) -> None:
     folder = folder_in(tmp_path, save_type=save_type)
     stream(folder, candles(["AUSDT"], NOON, 40))
     compact(folder, exchange_ms=NOON + 90 * MINUTE, window_ms=NOON, active=["AUSDT"])

@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.context import open_period
-from flows.membership import refresh_exchange_info
 from flows.steps import run_period
+from flows.steps.context import open_period
+from flows.steps.exchange_info import refresh_exchange_info
 from kit import CandleFileReader, Market
 from kit.embedded_exchange import EmbeddedExchange, Settings
 from kit.words import Interval, Venue, from_ms, newest_run_time_ms

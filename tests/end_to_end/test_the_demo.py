@@ -3,6 +3,7 @@ data frame of a consumer. The demo is all of that, so the demo is what is run.""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -32,7 +33,7 @@ def begins_of(rows):
 
 @pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(240)
-async def test_one_period_of_the_demo(tmp_path):
+def test_one_period_of_the_demo(tmp_path):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     demo = subprocess.run(
         [sys.executable, "-m", "deployments.demo", "--periods", "1", "--folder", str(tmp_path / "demo")],
@@ -49,7 +50,7 @@ async def test_one_period_of_the_demo(tmp_path):
     assert records[0]["complete"]
     assert records[0]["expected"] == records[0]["by_stream"] + records[0]["by_rest"] == SYMBOLS
     assert records[0]["by_stream"] > SYMBOLS / 2
-    await _candles_equal_the_exchange(tmp_path / "demo" / "markets" / "usdt_perp_1m")
+    asyncio.run(_candles_equal_the_exchange(tmp_path / "demo" / "markets" / "usdt_perp_1m"))
     _run_is_shown_by_prefect(tmp_path / "demo" / "prefect" / "prefect.db", records[0])
 
 
@@ -73,8 +74,6 @@ async def _candles_equal_the_exchange(base_dir):
 
 def _run_is_shown_by_prefect(database, record):
     with sqlite3.connect(database) as connection:
-        names = [
-            name for (name,) in connection.execute("select name from flow_run where state_type = 'COMPLETED'").fetchall()
-        ]
+        names = [name for (name,) in connection.execute("select name from flow_run where state_type = 'COMPLETED'")]
     shown = record["run_time"].replace("T", " ")[:16]
     assert any(name.startswith("usdt_perp 1m") and shown in name for name in names), names

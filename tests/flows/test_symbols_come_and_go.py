@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 
-from flows import gaps
-from flows.membership import update_states
+from flows.steps import gaps
+from flows.steps.exchange_info import update_states
 from kit import CandleFileReader
 from kit.buffer.assets import add_boundary
 from kit.buffer.states import States, SymbolState, load_states

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from flows.newest import FAILURES_IN_A_ROW, Round
+from flows.steps.newest import FAILURES_IN_A_ROW, Round
 from kit.buffer.read import read_candles
 from kit.dialect.klines import Page
 from kit.dialect.rest import RestClient

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clock import Due, MarketClock, next_due
 from flows.markets import Pace, check_run_time
+from flows.worker.clock import Due, MarketClock, next_due
 from kit.errors import FolderError, NaiveTimeError
 from kit.words import EPOCH, utc_now
 from tests.flows_prefect.builders import FIVE_MINUTES, RUN_TIME, TINY, market, outcome

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from flows.board import Board
-from flows.lane import Item, Lane
-from flows.mirror import quiet_for
 from flows.notice import Alarm
-from flows.sweeping import Origin, Overdue, verdict_on
 from flows.verdict import Named, Verdict, steps_line, told_late, verdict_of
+from flows.worker.lane import Item, Lane
+from flows.worker.mirror import quiet_for
+from flows.worker.sweeping import Origin, Overdue, verdict_on
 from kit.errors import UnreachableError
 from tests.flows_prefect.builders import FIVE_MINUTES, RUN_TIME, ending, market, outcome, report, work
 from tests.flows_prefect.stand_in import record_of

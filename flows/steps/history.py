@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from flows.context import Period, cancel_all
-from flows.gaps import ask, look, store
-from flows.progress import report_progress
-from flows.records import write_window
+from flows.steps.context import Period, cancel_all
+from flows.steps.gaps import ask, look, store
+from flows.steps.progress import report_progress
+from flows.steps.records import write_window
 from kit.budget import Urgency
 from kit.buffer.states import SymbolState, save_states
 from kit.completeness import ABSENT, Findings, to_ask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from flows.context import Period, to_the_end
+from flows.steps.context import Period, to_the_end
 from kit.buffer.compaction import compact
 from kit.words import to_ms
 

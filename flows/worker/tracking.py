@@ -31,8 +31,8 @@ from prefect.states import Completed, Crashed, Failed, Pending, Scheduled
 
 from flows.markets import LIVE_POOL, resolve_base_dir
 from flows.period import period, plain_time
-from flows.sweeping import Origin, Overdue
 from flows.verdict import Named, Verdict
+from flows.worker.sweeping import Origin, Overdue
 from kit.logs import redact
 from kit.words import utc_now
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import polars as pl
 import structlog
 
-from flows.context import Period
+from flows.steps.context import Period
 from kit.buffer.assets import add_boundary, load_assets
 from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.read import read_candles

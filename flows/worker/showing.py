@@ -13,9 +13,9 @@ import structlog
 from prefect.context import AsyncClientContext
 
 from flows.markets import LIVE_POOL
-from flows.sweeping import verdict_on
-from flows.tracking import Tracking, as_overdue, emit_period_event
 from flows.verdict import Named, Verdict, told_late, verdict_of
+from flows.worker.sweeping import verdict_on
+from flows.worker.tracking import Tracking, as_overdue, emit_period_event
 from kit.logs import redact
 from kit.words import utc_now
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
     from flows.board import Board
-    from flows.lane import Item, Lane
     from flows.markets import ServedMarket
-    from flows.tracking import Deployed
+    from flows.worker.lane import Item, Lane
+    from flows.worker.tracking import Deployed
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import structlog
 
-from flows.context import Period, to_the_end
+from flows.steps.context import Period, to_the_end
 from kit.budget import Urgency
 from kit.buffer.fills import store_rest
 from kit.buffer.layout import sealed_after_ms

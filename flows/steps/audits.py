@@ -11,7 +11,7 @@ from datetime import timedelta
 import polars as pl
 import structlog
 
-from flows.context import Period
+from flows.steps.context import Period
 from kit.budget import Urgency
 from kit.buffer.fills import Revision, differences, store_revisions, stored_candles
 from kit.buffer.read import Span, current_view, read_candles, read_view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from flows.context import Period
+from flows.steps.context import Period
 from kit.buffer.files import write_atomically
 from kit.words import utc_now
 

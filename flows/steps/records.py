@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
-from flows.context import Period
+from flows.steps.context import Period
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.completeness import ABSENT, BY_REST, BY_STREAM, Findings, record_of
 from kit.words import utc_now

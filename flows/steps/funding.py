@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from flows.context import Period
+from flows.steps.context import Period
 from kit.budget import Urgency
 from kit.buffer.funding import FundingRate as StoredRate
 from kit.buffer.funding import FundingStore

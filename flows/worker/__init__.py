@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from flows.board import board
-from flows.clock import MarketClock
-from flows.mirror import Mirror, prepare_environment
 from flows.notice import Alarm, tell_after
+from flows.worker.clock import MarketClock
+from flows.worker.mirror import Mirror, prepare_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def load_prefect(log_format: LogFormat) -> bool:
     prepare_environment()
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
-    import flows.showing  # noqa: F401, PLC0415 - brings Prefect, whose settings had to be set first
+    import flows.worker.showing  # noqa: F401, PLC0415 - brings Prefect, whose settings had to be set first
     from flows.prefect_logs import take_over  # noqa: PLC0415
 
     take_over(log_format)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from flows.lane import Item, Lane
+from flows.worker.lane import Item, Lane
 from kit.logs import redact
 from kit.words import utc_now
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from flows.board import Board, Work
     from flows.markets import ServedMarket
-    from flows.showing import Showing
-    from flows.tracking import Tracking
+    from flows.worker.showing import Showing
+    from flows.worker.tracking import Tracking
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -130,7 +130,7 @@ class Mirror:
         asyncio.run(self._live())
 
     async def _live(self) -> None:
-        from flows.showing import Showing, connected  # noqa: PLC0415 - Prefect, which the clock does not need
+        from flows.worker.showing import Showing, connected  # noqa: PLC0415 - Prefect, which the clock does not need
 
         self._loop = asyncio.get_running_loop()
         if self._stopping.is_set():
@@ -205,7 +205,7 @@ class Mirror:
         return error is None
 
     async def _error_of(self, call: Coroutine[None, None, None], within: timedelta) -> BaseException | None:
-        from flows.showing import error_of  # noqa: PLC0415 - Prefect
+        from flows.worker.showing import error_of  # noqa: PLC0415 - Prefect
 
         return await error_of(call, within.total_seconds())
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import structlog
 
-from flows.audits import look_back
-from flows.compacting import compact_buffer
-from flows.context import Period, open_period
-from flows.funding import refresh_funding
-from flows.history import fill_history
-from flows.membership import refresh_exchange_info
-from flows.newest import complete_newest
-from flows.records import count_in_newest
+from flows.steps.audits import look_back
+from flows.steps.compaction import compact_buffer
+from flows.steps.context import Period, open_period
+from flows.steps.exchange_info import refresh_exchange_info
+from flows.steps.funding import refresh_funding
+from flows.steps.history import fill_history
+from flows.steps.newest import complete_newest
+from flows.steps.records import count_in_newest
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.locks import hold

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import structlog
 
-from flows.context import Period, cancel_all
-from flows.gaps import ask, look, store
-from flows.records import write_newest
+from flows.steps.context import Period, cancel_all
+from flows.steps.gaps import ask, look, store
+from flows.steps.records import write_newest
 from kit.budget import Urgency
 from kit.completeness import Findings, Window, to_ask
 from kit.dialect.klines import Page, plan_pages
@@ -133,9 +133,7 @@ async def _work(period: Period, asking: Round) -> None:
 def _leave_out_delivered(period: Period, asking: Round) -> None:
     """What the stream has delivered meanwhile need not be asked for."""
     missing = set(_missing_now(period))
-    asking.waiting = {
-        symbol: page for symbol, page in asking.waiting.items() if symbol in missing or page.limit > 1
-    }
+    asking.waiting = {symbol: page for symbol, page in asking.waiting.items() if symbol in missing or page.limit > 1}
 
 
 def _missing_now(period: Period) -> list[str]:
