@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from flows.markets import REPOSITORY, check_run_time, live_base_dirs, pace_of, served_market
-from kit.config import load_config
+from kit.buffer.layout import Folder
+from kit.buffer.ledger import Ledger, LedgerRecord
+from kit.config import MarketConfig, load_config
 from kit.errors import BmacError, ExchangeError
 from kit.logs import LogFormat, configure
 from kit.words import utc_now
@@ -41,7 +42,7 @@ def period(
     try:
         moment = moment_of(run_time)
         code, shown = asyncio.run(do_once(base_dir.absolute(), moment))
-    except (BmacError, OSError) as error:
+    except (BmacError, ValueError) as error:
         refuse(error)
     print(json.dumps(shown, ensure_ascii=False))
     raise typer.Exit(code)
@@ -74,13 +75,16 @@ def worker(
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """The moment that was written, or None for none. ValueError becomes typer's usual refusal (exit code 2)."""
+    """The moment that was written, or None for none. What is no aware time is typer's usual refusal (exit code 2)."""
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time such as 2026-11-22T07:05:00Z") from None
+        raise typer.BadParameter(f"--run-time {text!r} is no time such as 2026-11-22T07:05:00Z") from None
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"--run-time {text!r} has no time zone; write 2026-11-22T07:05:00Z for UTC")
+    return moment
 
 
 async def do_once(base_dir: Path, run_time: datetime | None) -> tuple[int, dict[str, object]]:
@@ -99,13 +103,20 @@ async def do_once(base_dir: Path, run_time: datetime | None) -> tuple[int, dict[
     try:
         record = (await run_period(base_dir, moment)).record
     except ExchangeError as error:
-        return INCOMPLETE, {"run_time": zulu(moment), "complete": False, "error": str(error)}
-    return (COMPLETE if record.complete else INCOMPLETE), msgspec.to_builtins(record)
+        return INCOMPLETE, what_is_known(config, moment, str(error))
+    except OSError as error:
+        # A disk that is full or went away is no bad config, and what was complete before stays so.
+        problem = f"{base_dir}: cannot be written ({error.strerror or error}); make room or check the disk"
+        return INCOMPLETE, what_is_known(config, moment, problem)
+    return (COMPLETE if record.complete else INCOMPLETE), record.as_dict()
 
 
-def zulu(moment: datetime) -> str:
-    """A time as the ledger spells it."""
-    return str(msgspec.to_builtins(moment)).replace("+00:00", "Z")
+def what_is_known(config: MarketConfig, moment: datetime, problem: str) -> dict[str, object]:
+    """The record on disk, or an empty one, with what went wrong; said on stderr as well."""
+    typer.echo(problem, err=True)
+    folder = Folder(config.base_dir, config.trade_type, config.interval, config.save_type)
+    nothing = LedgerRecord(run_time=moment, expected=0, by_stream=0, by_rest=0, missing=[], excused={}, complete=False)
+    return {**(Ledger(folder).get(moment) or nothing).as_dict(), "error": problem}
 
 
 def refuse(error: Exception) -> typer.Exit:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -68,38 +68,56 @@ async def run_period(
         ConfigError, FolderError: the config or the folder cannot be used.
         ExchangeError: the exchange gave nothing, and nothing is known of its symbols yet.
     """
-    reports: list[StepReport] = []
-
-    async def step(name: str, work: Awaitable[str]) -> None:
-        started_at = utc_now()
-        error = None
-        summary = ""
-        try:
-            summary = await work
-        except (BmacError, OSError) as problem:
-            error = str(problem)
-            log.error("step.failed", step=name, base_dir=str(base_dir), error=error)  # noqa: TRY400 - foreseen: no traceback
-            raise
-        finally:
-            report = StepReport(name, started_at, utc_now(), summary, error)
-            reports.append(report)
-            if on_step is not None:
-                on_step(report)
-
     async with open_period(base_dir, run_time) as period, _alone(period.folder):
+        period.deadline = history_deadline
         period.states = load_states(period.folder)
         before = Ledger(period.folder).get(run_time)
-        await step("exchange_info", refresh_exchange_info(period))
-        await step("newest", complete_newest(period))
-        await step("history", fill_history(period, history_deadline))
-        await step("audits", look_back(period))
-        await step("funding", refresh_funding(period))
-        await step("compact", compact_buffer(period))
+        steps = Steps(base_dir, on_step)
+        await steps.must("exchange_info", refresh_exchange_info(period))
+        await steps.must("newest", complete_newest(period))
+        await steps.may("history", fill_history(period))
+        await steps.may("funding", refresh_funding(period))
+        await steps.may("audits", look_back(period))
+        await steps.may("compact", compact_buffer(period))
         count_in_newest(period)
         record = Ledger(period.folder).get(run_time)
         if record is None:
             raise AssertionError("the newest step writes a record")
-        return Outcome(record, tuple(reports), already_done=before is not None and before.complete)
+        return Outcome(record, tuple(steps.reports), already_done=before is not None and before.complete)
+
+
+@dataclass
+class Steps:
+    """Runs steps and notes what came of each."""
+
+    base_dir: Path
+    on_step: OnStep | None
+    reports: list[StepReport] = field(default_factory=list)
+
+    async def must(self, name: str, work: Awaitable[str]) -> None:
+        """A step without which the others make no sense: its error is the run's."""
+        problem = await self._run(name, work)
+        if problem is not None:
+            raise problem
+
+    async def may(self, name: str, work: Awaitable[str]) -> None:
+        """A step whose failure is reported and leaves the period what it is; the next period does it again."""
+        await self._run(name, work)
+
+    async def _run(self, name: str, work: Awaitable[str]) -> BmacError | OSError | None:
+        started_at = utc_now()
+        summary = ""
+        problem: BmacError | OSError | None = None
+        try:
+            summary = await work
+        except (BmacError, OSError) as error:
+            problem = error
+            log.error("step.failed", step=name, base_dir=str(self.base_dir), error=str(error))  # noqa: TRY400 - foreseen
+        report = StepReport(name, started_at, utc_now(), summary, None if problem is None else str(problem))
+        self.reports.append(report)
+        if self.on_step is not None:
+            self.on_step(report)
+        return problem
 
 
 @asynccontextmanager

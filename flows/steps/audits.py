@@ -24,8 +24,15 @@ from kit.words import Candle, Source, from_ms, to_ms
 
 log = structlog.get_logger(__name__)
 
-SOON_AFTER_CLOSE = timedelta(seconds=60)
-"""A REST row taken within this time of its close may have been early, and is read once more when it is older."""
+SURE_AFTER_CLOSE = timedelta(seconds=10)
+"""A REST row taken earlier after its close may not have been final yet, and is read once more when so much has passed.
+The exchange publishes no bound; 10 s is five times what its slowest recorded finals took."""
+
+SHORTEST_WORTH_WAITING = timedelta(minutes=1)
+"""Markets of shorter intervals do not wait within their period for the second look: the next one takes it soon."""
+
+WAIT_FOR_WEIGHT = timedelta(seconds=2)
+"""Look-backs use weight that lies idle; when there is none they are postponed to the next period."""
 
 AUDIT_EVERY = timedelta(hours=1)
 AUDIT_SYMBOLS = 24
@@ -35,16 +42,30 @@ AUDIT_CANDLES = 99
 
 
 async def look_back(period: Period) -> str:
-    """Compare late stream finals, read REST's early rows once more, audit a sample each hour."""
-    late = compare_late_finals(period)
+    """Compare what was stored with what the exchange said afterwards: late finals of the stream, REST's early rows once
+    more, each hour a sample of all."""
+    await _wait_until_sure(period)
+    revised = compare_late_finals(period)
     try:
-        reread = await read_again(period)
-        audited = await audit(period)
+        revised += await read_again(period)
+        revised += await audit(period)
     except ExchangeError as error:
         log.warning("audit.postponed", market=period.folder.candles.name, error=str(error))
-        return "postponed"
-    save_states(period.folder, period.states)
-    return f"{late + reread + audited} revised"
+        return f"{revised} revised, the rest postponed"
+    finally:
+        save_states(period.folder, period.states)
+    return f"{revised} revised"
+
+
+async def _wait_until_sure(period: Period) -> None:
+    """When REST had to give candles of this period right after their close, wait until they can be read for sure."""
+    sure_at = period.run_time + SURE_AFTER_CLOSE
+    pause = sure_at - period.exchange_now()
+    if pause <= timedelta(0) or period.config.interval.delta < SHORTEST_WORTH_WAITING or not period.filled:
+        return
+    if period.deadline_ms is not None and to_ms(sure_at) > period.deadline_ms:
+        return
+    await asyncio.sleep(pause.total_seconds())
 
 
 def compare_late_finals(period: Period) -> int:
@@ -65,14 +86,16 @@ def compare_late_finals(period: Period) -> int:
 async def read_again(period: Period) -> int:
     """Rows that REST gave soon after their close, asked for once more now that they are older."""
     step = period.window.step_ms
-    until_ms = to_ms(period.exchange_now() - SOON_AFTER_CLOSE) // step * step
+    until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) // step * step
     since_ms = max(period.states.reread_until_ms + step, period.window.first_ms + step)
     if until_ms < since_ms:
         return 0
     # Older rows were taken late and need no second look, so no need to read far back at a first start.
     span = Span(max(since_ms, until_ms - 2 * AUDIT_CANDLES * step), until_ms)
     frame = read_candles(period.folder, columns=["source", "received_time"], span=span)
-    soon = pl.col("received_time") - pl.col("candle_begin_time") < period.config.interval.delta + SOON_AFTER_CLOSE
+    # REST rows are stamped by the exchange's clock, as far as it was known then.
+    after_close = pl.col("received_time") - pl.col("candle_begin_time") - period.config.interval.delta
+    soon = after_close < SURE_AFTER_CLOSE
     early = frame.filter(pl.col("source") == Source.REST.value, soon)
     begins: dict[str, list[int]] = defaultdict(list)
     keys = early.select(pl.col("symbol").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms"))
@@ -89,7 +112,7 @@ async def audit(period: Period) -> int:
     if now_ms - period.states.audited_at_ms < AUDIT_EVERY.total_seconds() * 1000:
         return 0
     step = period.window.step_ms
-    until_ms = (now_ms - int(SOON_AFTER_CLOSE.total_seconds() * 1000)) // step * step
+    until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) // step * step
     window = Window(until_ms - AUDIT_CANDLES * step, until_ms - step, step)
     sample = random.sample(sorted(period.trading), min(AUDIT_SYMBOLS, len(period.trading)))
     revised = await _compare(
@@ -105,12 +128,13 @@ async def _compare(period: Period, begins: dict[str, list[int]], reason: str) ->
     interval, venue = period.config.interval, period.config.trade_type.venue
 
     told: list[Candle] = []
+    deadline_ms = to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
 
     async def hear(symbol: str, first_ms: int, last_ms: int) -> None:
         try:
             for page in plan_pages(venue, interval, first_ms, last_ms):
                 final_before = period.final_before_ms()
-                rows = await period.client.klines(symbol, interval, page, Urgency.HISTORY)
+                rows = await period.client.klines(symbol, interval, page, Urgency.HISTORY, deadline_ms=deadline_ms)
                 told.extend(row for row in rows if row.begin_ms + interval.ms <= final_before)
         except SymbolRefusedError:
             log.info("audit.refused", market=period.folder.candles.name, symbol=symbol)  # it was delisted meanwhile

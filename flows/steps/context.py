@@ -52,6 +52,12 @@ class Period:
     filled: int = 0
     revised: int = 0
     history_left: int = 0
+    deadline: datetime | None = None  # by the local clock: what can wait for the next period ends then
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """The deadline by the exchange's clock, in milliseconds."""
+        return None if self.deadline is None else to_ms(self.deadline + self.offset)
 
     @property
     def begin_ms(self) -> int:

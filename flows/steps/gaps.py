@@ -18,7 +18,7 @@ from kit.buffer.states import Hole
 from kit.completeness import ABSENT, CODE_OF_SOURCE, Findings, Matrix, Window, examine, with_answer
 from kit.dialect.klines import Page
 from kit.errors import SymbolRefusedError
-from kit.words import Candle, Source, to_ms, utc_now
+from kit.words import Candle, Source, to_ms
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +130,7 @@ async def store(period: Period, candles: Sequence[Candle]) -> int:
     now_ms = to_ms(period.exchange_now())
     racing_from_ms = now_ms - 3 * sealed_after_ms(period.config.interval)
     new = await to_the_end(
-        partial(store_rest, period.folder, candles, received_ms=to_ms(utc_now()), racing_from_ms=racing_from_ms)
+        partial(store_rest, period.folder, candles, received_ms=now_ms, racing_from_ms=racing_from_ms)
     )
     period.filled += new
     return new

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -46,13 +46,13 @@ class Filling:
     stopped: bool = False
 
 
-async def fill_history(period: Period, deadline: datetime | None) -> str:
-    """Fill what the window lacks until ``deadline`` (the local clock's), and write the ledger where it changed."""
+async def fill_history(period: Period) -> str:
+    """Fill what the window lacks until the period's deadline, and write the ledger where it changed."""
     findings = look(period, period.window)
     pages = plan(period, findings)
     if pages:
         filling = Filling(deque(pages), len(pages))
-        await _run(period, filling, findings, deadline)
+        await _run(period, filling, findings)
         findings = look(period, period.window)
     written = write_window(period, findings)
     forget_before(period)
@@ -82,11 +82,9 @@ def plan(period: Period, findings: Findings) -> list[tuple[str, Page]]:
     return sorted(pages, key=lambda item: (-item[1].end_ms, item[0]))
 
 
-async def _run(period: Period, filling: Filling, findings: Findings, deadline: datetime | None) -> None:
+async def _run(period: Period, filling: Filling, findings: Findings) -> None:
     oldest = _oldest_readable(findings)
-    workers = [
-        asyncio.create_task(_work(period, filling, oldest, deadline)) for _ in range(period.config.num_rest_fetchers)
-    ]
+    workers = [asyncio.create_task(_work(period, filling, oldest)) for _ in range(period.config.num_rest_fetchers)]
     loop = asyncio.get_running_loop()
     stored_at = loop.time()
     pending: set[asyncio.Task[None]] = set(workers)
@@ -106,8 +104,8 @@ async def _run(period: Period, filling: Filling, findings: Findings, deadline: d
     report_progress(period, filling.total - len(filling.pages), filling.total)
 
 
-async def _work(period: Period, filling: Filling, oldest: dict[str, int], deadline: datetime | None) -> None:
-    deadline_ms = None if deadline is None else to_ms(deadline + period.offset)
+async def _work(period: Period, filling: Filling, oldest: dict[str, int]) -> None:
+    deadline_ms = period.deadline_ms
     while filling.pages and not filling.stopped:
         if deadline_ms is not None and to_ms(period.exchange_now()) >= deadline_ms:
             return

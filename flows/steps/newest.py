@@ -20,8 +20,9 @@ from kit.words import Candle
 
 log = structlog.get_logger(__name__)
 
-PAUSE = timedelta(seconds=0.5)
-"""Between two rounds for what neither stream nor REST had."""
+PAUSES = (0.5, 0.5, 1.0, 2.0, 3.0)
+"""Seconds between rounds for what neither stream nor REST had; the last one again and again. A symbol that trades and
+yet has no candle must not cost a request each half second."""
 
 FAILURES_IN_A_ROW = 16
 """Twice the usual number of fetchers: so many in a row are no accident."""
@@ -33,18 +34,18 @@ STORE_EVERY = 0.1
 async def complete_newest(period: Period) -> str:
     """Fill the newest period and write its ledger record, complete or not."""
     deadline = period.run_time + timedelta(seconds=period.config.candle_close_timeout_sec)
-    findings = look(period, period.window)
+    pauses = iter(PAUSES)
+    findings = _look_at_newest(period)
     while True:
-        pages = newest_pages(period, findings)
-        if pages:
-            await _fetch(period, pages)
-            findings = look(period, period.window)
-        missing = findings.missing_at(period.window.size - 1)
+        if findings.missing_at(0):
+            # Only now the whole window, which says how far back a symbol is missing.
+            await _fetch(period, newest_pages(period, look(period, period.window)))
+            findings = _look_at_newest(period)
         record = write_newest(period, findings)
-        if not missing or period.exchange_now() >= deadline:
+        if not record.missing or period.exchange_now() >= deadline:
             break
-        await asyncio.sleep(PAUSE.total_seconds())
-        findings = look(period, period.window)
+        await asyncio.sleep(next(pauses, PAUSES[-1]))
+        findings = _look_at_newest(period)
     event = log.info if record.complete else log.warning
     event(
         "period.complete" if record.complete else "period.incomplete",
@@ -132,10 +133,9 @@ async def _work(period: Period, asking: Round) -> None:
 
 def _leave_out_delivered(period: Period, asking: Round) -> None:
     """What the stream has delivered meanwhile need not be asked for."""
-    missing = set(_missing_now(period))
+    missing = set(_look_at_newest(period).missing_at(0))
     asking.waiting = {symbol: page for symbol, page in asking.waiting.items() if symbol in missing or page.limit > 1}
 
 
-def _missing_now(period: Period) -> list[str]:
-    newest = Window(period.begin_ms, period.begin_ms, period.window.step_ms)
-    return look(period, newest).missing_at(0)
+def _look_at_newest(period: Period) -> Findings:
+    return look(period, Window(period.begin_ms, period.begin_ms, period.window.step_ms))

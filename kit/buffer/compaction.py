@@ -48,9 +48,9 @@ def plan(
     if not dated:
         return list(builds)
     first_ms = max(min(file.first_ms for file in dated), cutoff_ms)
-    # A clock far ahead must not make this walk through years in which there is nothing.
-    end_ms = _floor(max(file.last_ms for file in dated), interval_ms) + (BLOCK_SIZES[0] - 1) * interval_ms
-    for wanted in aligned_ranges(first_ms, min(sealed_ms, end_ms), interval_ms):
+    # No block is named for run times after the newest data: readers take the newest run time from the names.
+    newest_ms = max(file.last_ms for file in dated)
+    for wanted in aligned_ranges(first_ms, min(sealed_ms, newest_ms), interval_ms):
         larger = [block for block in view.blocks if block.first_ms <= wanted[0] and wanted[1] <= block.last_ms]
         smaller = [block for block in view.blocks if wanted[0] <= block.first_ms and block.last_ms <= wanted[1]]
         # A larger block can be there when the clock went back; a smaller one beneath it would double its candles.

@@ -265,13 +265,18 @@ def stale_market(product: Product, double: Double) -> Path:
     return small(product, double, trade_type="usdt_spot", interval="1s", keep_symbols=kept, endpoints=endpoints)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="REST counts as final 2 s after the close; a staler row is put right a minute later"
-)
-def test_a_rest_row_that_is_stale_for_four_seconds_is_never_readable(product: Product, double: Double) -> None:
-    base = stale_market(product, double)
-    assert product.period(base).code == 0
-    assert wrong_values(stored(base), double.truth, double.listed["spot"], "1s") == []
+def test_a_minutes_stale_row_is_put_right_ten_seconds_after_its_close(product: Product, double: Double) -> None:
+    kept = ["BTCUSD_PERP", "ETHUSD_PERP", "XRPUSD_PERP"]
+    double.listed["cm"] |= {symbol: replace(double.listed["cm"][symbol], stale_ms=6000) for symbol in kept}
+    # Its clock is set back so that its newest minute closed 2.5 s ago.
+    double.clock_shift_ms = 2500 - now_ms() % MINUTE_MS
+    close = double.now() // MINUTE_MS * MINUTE_MS
+    base = small(product, double)
+    outcome = product.period(base, "--run-time", moment(close).isoformat())
+    assert outcome.code == 0, outcome
+    assert wrong_values(stored(base), double.truth, double.listed["cm"], "1m") == []
+    assert {revision.symbol for revision in Market(str(base)).revisions()} == set(kept)
+    assert double.now() - close > 10_000
 
 
 def test_a_stale_row_that_was_stored_is_revised_when_it_is_read_again(product: Product, double: Double) -> None:
