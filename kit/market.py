@@ -65,11 +65,9 @@ class Market:
         """
         wanted = self._columns(columns, source=source)
         span = None if symbols is not None or last is not None else self._window()
-        frame = read_candles(
-            self.folder, columns=wanted, symbols=symbols, span=span, last=last, retired=symbols is not None
+        return read_candles(
+            self.folder, columns=wanted, symbols=symbols, span=span, last=last, retired=symbols is not None, text=True
         )
-        names = [name for name in ("symbol", "source") if name in frame.columns]
-        return frame.with_columns(pl.col(names).cast(pl.String))
 
     def ready(self, run_time: datetime) -> set[str]:
         """The symbols whose candle that closed at ``run_time`` is readable. NaiveTimeError without a zone."""

@@ -42,7 +42,7 @@ POLARS_SCHEMA: dict[str, pl.DataType] = {
 _TIME_BITS = 44
 """Milliseconds since the epoch fit until the year 2527, and 16 bits of rank beside them."""
 
-Ranks = np.ndarray[tuple[int], np.dtype[np.uint16]]
+Numbers = np.ndarray[tuple[int], np.dtype[np.uint32]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ def read_candles(
     span: Span | None = None,
     last: int | None = None,
     retired: bool = False,
+    text: bool = False,
 ) -> pl.DataFrame:
     """The readable candles: symbol, candle_begin_time and ``columns`` (all, provenance too, when None).
 
     ``span`` keeps its run times only; ``last`` those of the newest so many periods that anything is readable of;
     ``retired`` adds what is kept of symbols that left the market before the window began. A ticker that came back as
     another asset is that new asset; the rows of the former one are under its own name (``kit.buffer.assets``).
+    ``text``: symbol and source as String and not as Categorical.
 
     Raises:
         FolderError: a file is damaged; names it.
@@ -80,12 +82,16 @@ def read_candles(
     if symbols is not None:
         boundaries = {ticker: boundaries[ticker] for ticker in {*map(ticker_of, symbols)} & boundaries.keys()}
     if not boundaries:
-        return _read_tickers(folder, columns, symbols, span, last, retired=retired)
+        return _as_text(_read_tickers(folder, columns, symbols, span, last, retired=retired, text=text), text=text)
     tickers = None if symbols is None else sorted({*map(ticker_of, symbols)})
     frame = _read_tickers(folder, columns, tickers, span, last, retired=retired)
     named = frame.with_columns(symbol=asset_name(boundaries))
     wanted = named if symbols is None else named.filter(pl.col("symbol").is_in(list(symbols)))
-    return in_order(wanted.cast({"symbol": POLARS_SCHEMA["symbol"]}))
+    return _as_text(in_order(wanted.cast({"symbol": POLARS_SCHEMA["symbol"]}), text=text), text=text)
+
+
+def _as_text(frame: pl.DataFrame, *, text: bool) -> pl.DataFrame:
+    return frame.cast({"source": pl.String}) if text and "source" in frame.columns else frame
 
 
 def _read_tickers(
@@ -96,6 +102,7 @@ def _read_tickers(
     last: int | None,
     *,
     retired: bool,
+    text: bool = False,
 ) -> pl.DataFrame:
     """``read_candles`` by the exchange's names, with another listing when a file went away in between."""
     wanted = [*KEY, *(name for name in (POLARS_SCHEMA if columns is None else columns) if name not in KEY)]
@@ -110,7 +117,7 @@ def _read_tickers(
         if not retired:
             view = view.without_retired()
         try:
-            return read_view(folder, view, wanted, symbols=symbols, span=kept)
+            return read_view(folder, view, wanted, symbols=symbols, span=kept, text=text)
         except (OSError, pl.exceptions.PolarsError) as error:
             # polars has a word of its own for a file that vanished, or not, depending on when it did.
             if attempt == ATTEMPTS - 1 or all((folder.candles / file.name).exists() for file in view.files):
@@ -125,61 +132,71 @@ def read_view(
     *,
     symbols: Sequence[str] | None = None,
     span: Span | None = None,
+    text: bool = False,
 ) -> pl.DataFrame:
     """The rows of a view. OSError or PolarsError when one of its files has been deleted meanwhile, or is damaged."""
     if symbols is not None and not symbols:
-        return _empty(wanted)
-    conditions = _conditions(folder, symbols, span)
+        return in_order(_empty(wanted), text=text)
+    scan = Scan(folder, tuple(wanted), _of_symbols(symbols), span)
     # From what wins to what loses: of equal keys the first row stays.
     layers = [
-        *(_overlay(folder, overlay, wanted, conditions) for overlay in view.revisions),
-        *_scan(folder, view.blocks, wanted, conditions),
-        *(_overlay(folder, overlay, wanted, conditions) for overlay in view.rests),
-        *_scan(folder, view.streams, wanted, conditions),
+        *(scan.overlay(overlay) for overlay in view.revisions),
+        *scan.files(view.blocks),
+        *(scan.overlay(overlay) for overlay in view.rests),
+        *scan.files(view.streams),
     ]
-    return in_order(pl.concat(pl.collect_all(layers))) if layers else _empty(wanted)
+    return in_order(pl.concat(pl.collect_all(layers)) if layers else _empty(wanted), text=text)
 
 
-def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+def in_order(frame: pl.DataFrame, *, text: bool = False) -> pl.DataFrame:
     """The frame sorted by symbol (as text) and candle_begin_time; of equal keys the first row stays.
 
-    Files are sorted by symbol and mostly follow each other in time, so a stable radix sort of the symbol's number
-    does nearly always; the general sort is the fall-back, and knows runs when it meets them.
+    Files are sorted by symbol and mostly follow each other in time. So rows come in runs of one symbol, and putting the
+    runs in order does nearly always; sorting all rows takes four times as long and is the fall-back. With ``text`` the
+    symbol column becomes String, which is cheapest here, where equal names lie together.
     """
     if frame.is_empty():
-        return frame
+        return frame.with_columns(pl.col("symbol").cast(pl.String)) if text else frame
     frame = frame.rechunk()
-    rank = symbol_rank(frame["symbol"])
+    names, ranks, order = _by_runs(frame["symbol"])
     times = frame["candle_begin_time"].to_physical().to_numpy()
-    order = np.argsort(rank, kind="stable").astype(np.uint32)
-    if np.all((np.diff(times[order]) > 0) | (np.diff(rank[order]) > 0)):
+    moved = times[order]
+    if not np.all((moved[1:] > moved[:-1]) | (ranks[1:] > ranks[:-1])):
+        # One number for symbol and time. Stable, so of rows with one key the first is the one that wins.
+        key = ranks.astype(np.int64) << _TIME_BITS | moved // 1000
+        by_key = np.argsort(key, kind="stable")
+        by_key = by_key[np.diff(key[by_key], prepend=-1) > 0]
+        order, ranks = order[by_key], ranks[by_key]
+    if not text:
         return frame[order]
-    # One number for symbol and time. Stable, so of rows with one key the first is the one that wins.
-    key = rank.astype(np.int64) << _TIME_BITS | times // 1000
-    order = np.argsort(key, kind="stable").astype(np.uint32)
-    kept: pl.DataFrame = frame[order[np.diff(key[order], prepend=-1) > 0]]
-    return kept
+    symbols = names.gather(pl.Series(ranks)).alias("symbol")
+    return frame.drop("symbol")[order].insert_column(frame.columns.index("symbol"), symbols)
 
 
-def symbol_rank(symbols: pl.Series) -> Ranks:
-    """For each row the place of its symbol in the sorted list of symbols; uint16 sorts by radix."""
+def _by_runs(symbols: pl.Series) -> tuple[pl.Series, Numbers, Numbers]:
+    """The distinct names, sorted; and a stable order of the rows by name: the place of each row's name among them, and
+    the row's own number."""
     codes = symbols.to_physical().to_numpy()
-    names = symbols.unique()
-    by_name = np.argsort(names.cast(pl.String).to_numpy(), kind="stable")
-    table = np.zeros(int(codes.max()) + 1, dtype=np.uint16)
-    table[names.to_physical().to_numpy()[by_name]] = np.arange(len(names), dtype=np.uint16)
-    ranks: Ranks = table[codes]
-    return ranks
+    starts = np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))
+    lengths = np.diff(starts, append=len(codes))
+    present, first_run, name_of_run = np.unique(codes[starts], return_index=True, return_inverse=True)
+    names = symbols[starts[first_run].astype(np.uint32)].cast(pl.String)
+    by_name = names.arg_sort().to_numpy()
+    rank_of_name = np.empty(len(present), dtype=np.uint32)
+    rank_of_name[by_name] = np.arange(len(present), dtype=np.uint32)
+    run_ranks = rank_of_name[name_of_run]
+    run_order = np.argsort(run_ranks, kind="stable")
+    lengths = lengths[run_order]
+    ends = np.cumsum(lengths)
+    order = np.arange(len(codes)) + np.repeat(starts[run_order] - (ends - lengths), lengths)
+    return names.gather(by_name), np.repeat(run_ranks[run_order], lengths), order.astype(np.uint32)
 
 
-def _conditions(folder: Folder, symbols: Sequence[str] | None, span: Span | None) -> list[pl.Expr]:
-    conditions = []
-    if symbols is not None:
-        name = pl.col("symbol")
-        conditions.append(name == symbols[0] if len(symbols) == 1 else name.is_in(list(symbols)))
-    if span is not None:
-        conditions.append(_run_time_within(folder, span.first_ms, span.last_ms))
-    return conditions
+def _of_symbols(symbols: Sequence[str] | None) -> list[pl.Expr]:
+    if symbols is None:
+        return []
+    name = pl.col("symbol")
+    return [name == symbols[0] if len(symbols) == 1 else name.is_in(list(symbols))]
 
 
 def _run_time_within(folder: Folder, first_ms: int, last_ms: int) -> pl.Expr:
@@ -188,31 +205,49 @@ def _run_time_within(folder: Folder, first_ms: int, last_ms: int) -> pl.Expr:
     return pl.col("candle_begin_time").is_between(lower, upper)
 
 
-def _scan(
-    folder: Folder, files: Sequence[CandleFile], wanted: Sequence[str], conditions: Sequence[pl.Expr]
-) -> list[pl.LazyFrame]:
-    frames = list(_lazy_frames(folder, files))
-    if not frames:
-        return []
-    frame = pl.concat(frames)
-    return [frame.filter(*conditions).select(wanted) if conditions else frame.select(wanted)]
+@dataclass(frozen=True)
+class Scan:
+    """How files are scanned: which columns and rows of them are wanted."""
 
+    folder: Folder
+    wanted: tuple[str, ...]
+    conditions: list[pl.Expr]
+    span: Span | None
 
-def _lazy_frames(folder: Folder, files: Sequence[CandleFile]) -> Iterator[pl.LazyFrame]:
-    """The files in their order; parquet and feather may lie side by side when ``save_type`` was changed.
+    def files(self, files: Sequence[CandleFile]) -> list[pl.LazyFrame]:
+        """The wanted rows of files, in their order; run times are compared where a file reaches beyond the span."""
+        frames: list[pl.LazyFrame] = []
+        for within, group in groupby(files, key=self._within):
+            conditions = list(self.conditions)
+            if self.span is not None and not within:
+                conditions.append(_run_time_within(self.folder, self.span.first_ms, self.span.last_ms))
+            frames += self._frames(list(group), conditions)
+        return frames
 
-    polars opens a path more than once, and the streamer may put a newer slice under the same name in between; so
-    slices, which are small, are read here in one go. Files of the flow never change under their name.
-    """
-    for (suffix, is_slice), group in groupby(files, key=lambda file: (Path(file.name).suffix, file.kind == "stream")):
-        scan = partial(pl.scan_parquet if suffix == ".parquet" else pl.scan_ipc, glob=False, hive_partitioning=False)
-        paths = [folder.candles / file.name for file in group]
-        yield scan([path.read_bytes() for path in paths]) if is_slice else scan(paths)
+    def overlay(self, overlay: Overlay) -> pl.LazyFrame:
+        """The wanted rows of a file that lies on top, but for what has been absorbed."""
+        frame = self.files([overlay.file])[0]
+        absorbed = [~_run_time_within(self.folder, first, last) for first, last in overlay.absorbed]
+        return frame.filter(*absorbed) if absorbed else frame
 
+    def _within(self, file: CandleFile) -> bool:
+        return self.span is None or (self.span.first_ms <= file.first_ms and file.last_ms <= self.span.last_ms)
 
-def _overlay(folder: Folder, overlay: Overlay, wanted: Sequence[str], conditions: Sequence[pl.Expr]) -> pl.LazyFrame:
-    absorbed = [~_run_time_within(folder, first, last) for first, last in overlay.absorbed]
-    return _scan(folder, [overlay.file], wanted, [*conditions, *absorbed])[0]
+    def _frames(self, files: Sequence[CandleFile], conditions: list[pl.Expr]) -> Iterator[pl.LazyFrame]:
+        """Parquet and feather may lie side by side when ``save_type`` was changed.
+
+        polars opens a path more than once, and the streamer may put a newer slice under the same name in between; so
+        slices, which are small, are read here in one go. Files of the flow never change under their name.
+        """
+        for (suffix, is_slice), group in groupby(
+            files, key=lambda file: (Path(file.name).suffix, file.kind == "stream")
+        ):
+            scan = partial(
+                pl.scan_parquet if suffix == ".parquet" else pl.scan_ipc, glob=False, hive_partitioning=False
+            )
+            paths = [self.folder.candles / file.name for file in group]
+            frame = scan([path.read_bytes() for path in paths]) if is_slice else scan(paths)
+            yield frame.filter(*conditions).select(self.wanted) if conditions else frame.select(self.wanted)
 
 
 def _blame(folder: Folder, view: View, error: Exception) -> NoReturn:
