@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kit.candle_reader import CandleFileReader
     from kit.market import Market
+    from kit.resample.reader import ResampleReader
     from kit.times import next_run_time, now_time
 
 _HOME = {
     "CandleFileReader": "kit.candle_reader",
     "Market": "kit.market",
+    "ResampleReader": "kit.resample.reader",
     "next_run_time": "kit.times",
     "now_time": "kit.times",
 }
 
-__all__ = ["CandleFileReader", "Market", "next_run_time", "now_time"]
+__all__ = ["CandleFileReader", "Market", "ResampleReader", "next_run_time", "now_time"]
 
 
 def __getattr__(name: str) -> Any:

@@ -115,8 +115,8 @@ class Resample(_Part):
     base_offset: Annotated[str, Allowed('a whole number and s, m, h or d, such as "5m"')] = Field(
         default="0m",
         pattern=r"^\d{1,6}[smhd]$",
-        description="How much later than the full interval candles begin: a multiple of the market's interval, "
-        "shorter than the resampled one. Default 0m.",
+        description="The step of the offsets that are kept: 5m keeps candles that begin at :00, :05, :10 ...; 0m only "
+        "those of the full interval. A multiple of the market's interval, shorter than the resampled one. Default 0m.",
     )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.read import POLARS_SCHEMA, Span, current_view, read_candles
 from kit.config import load_config
 from kit.errors import NotReadyError, UnknownWordError
+from kit.resample.read import read_resample
 from kit.waiting import wait_until
 from kit.words import to_ms
 
@@ -48,6 +49,9 @@ class Market:
         columns: Sequence[str] | None = None,
         last: int | None = None,
         source: bool = False,
+        *,
+        interval: str | None = None,
+        offset: str | timedelta = "0m",
     ) -> pl.DataFrame:
         """Closed candles, one row each, sorted by symbol and ``candle_begin_time``.
 
@@ -60,9 +64,21 @@ class Market:
         of them, delisted ones included. ``last``: only the newest so many periods. Nothing is filled in: a candle
         that is not there has no row.
 
+        ``interval`` and ``offset`` give a resample where one is configured: ``interval="1h", offset="5m"`` are the
+        hours that begin at five past, each of all its parts, with ``count`` and, where funding is kept, ``funding_rate``,
+        ``funding_time``, ``funding_price`` of the first settlement inside. It has no provenance of its own.
+
         Raises:
-            UnknownWordError: a column that does not exist.
+            UnknownWordError: a column that does not exist; an interval or offset that is not kept.
         """
+        if interval is not None and interval != self.config.interval:
+            if source:
+                raise UnknownWordError("source of a resample", source, ["False"])
+            return read_resample(
+                self.folder, self.config, interval, offset, symbols=symbols, columns=columns, last=last
+            )
+        if offset not in ("0m", timedelta(0)):
+            raise UnknownWordError("offset of the base interval", offset, ["0m"])
         wanted = self._columns(columns, source=source)
         span = None if symbols is not None or last is not None else self._window()
         return read_candles(

@@ -20,6 +20,7 @@ FORBIDDEN = {
     "kit.buffer": ("kit.dialect", "kit.embedded_exchange", "kit.budget", "kit.market", "kit.config"),
     "kit.embedded_exchange": ("kit.dialect", "kit.buffer", "kit.budget", "kit.market", "kit.config"),
     "kit.budget": ("kit.dialect", "kit.buffer", "kit.embedded_exchange", "kit.market", "kit.config"),
+    "kit.resample": ("kit.dialect", "kit.embedded_exchange", "kit.budget", "kit.market"),
     "kit.words": ("kit.dialect", "kit.buffer", "kit.embedded_exchange", "kit.config"),
     "kit.completeness": ("kit.dialect", "kit.embedded_exchange", "kit.budget"),
 }

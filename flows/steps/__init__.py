@@ -23,6 +23,7 @@ from flows.steps.funding import refresh_funding
 from flows.steps.history import fill_history
 from flows.steps.newest import complete_newest
 from flows.steps.records import count_in_newest
+from flows.steps.resample import resample
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.locks import hold
@@ -78,6 +79,7 @@ async def run_period(
         await steps.may("history", fill_history(period))
         await steps.may("funding", refresh_funding(period))
         await steps.may("audits", look_back(period))
+        await steps.may("resample", resample(period))  # before compaction: it sees by the files what has changed
         await steps.may("compact", compact_buffer(period))
         count_in_newest(period)
         record = Ledger(period.folder).get(run_time)

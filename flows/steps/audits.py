@@ -141,12 +141,15 @@ async def _compare(period: Period, begins: dict[str, list[int]], reason: str) ->
 
     if not begins:
         return 0
+    problem: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for symbol, at in begins.items():
                 group.create_task(hear(symbol, min(at), max(at)))
     except* ExchangeError as problems:
-        raise problems.exceptions[0] from None
+        problem = problems.exceptions[0]
+    if problem is not None:
+        raise problem  # out here: raised inside, it would come wrapped in another group
     first_ms = min(min(at) for at in begins.values())
     last_ms = max(max(at) for at in begins.values())
     stored = stored_candles(period.folder, Span(first_ms + interval.ms, last_ms + interval.ms), list(begins))

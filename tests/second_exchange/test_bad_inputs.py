@@ -249,7 +249,9 @@ def test_a_small_weight_limit_is_never_exceeded_and_the_newest_candles_come_firs
         base = product.base("tight", interval="1m", trade_type="usdt_perp", num_candles=300,
                             endpoints={"rest": double.rest_url, "ws": double.ws_urls["um"]})  # fmt: skip
         flow = product.start("flows", "period", base)
-        time.sleep(12)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(Market(str(base)).ready(moment(close))) <= 20:
+            time.sleep(0.5)
         assert len(Market(str(base)).ready(moment(close))) > 20  # readable before the whole window is there
         flow.kill()
         assert_clear(product.outcome(flow), -signal.SIGKILL)
