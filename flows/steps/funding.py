@@ -60,10 +60,11 @@ async def _of_all(period: Period, store: FundingStore, newest: dict[str, int]) -
             start_ms=start_ms, end_ms=to_ms(period.exchange_now()), limit=PAGE, urgency=Urgency.HISTORY
         )
         added += _keep(period, store, rates)
-        if len(rates) < PAGE:
+        if not rates:
             break
+        # A short page need not be the last one: only an empty answer says that there is nothing more.
         last_ms = max(rate.settled_ms for rate in rates)
-        start_ms = last_ms if last_ms > start_ms else last_ms + 1
+        start_ms = last_ms if len(rates) == PAGE and last_ms > start_ms else last_ms + 1
     return added
 
 

@@ -207,8 +207,9 @@ def funding_rates(request: Request) -> Answer:
         if limit is None and start_ms is None and end_ms is None
         else limit or _FUNDING_DEFAULT_LIMIT
     )
-    # Far enough back for `count` rows of one symbol at the longest step; for all symbols a day holds more than enough.
-    back_ms = count * 8 * funding.HOUR_MS if symbol else 24 * funding.HOUR_MS
+    # Far enough for `count` rows at the longest step, though only some of the symbols may settle at all.
+    settling = max(1, sum(map(funding.has_funding, listed)))
+    back_ms = (count // settling + 2) * 8 * funding.HOUR_MS
     from_ms = until_ms - back_ms if start_ms is None else start_ms
     until_ms = min(until_ms, from_ms + back_ms)
     rows = [row for one in listed for row in funding.settlements(one, request.market.tape(one), from_ms, until_ms)]
