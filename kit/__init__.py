@@ -7,12 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kit.calculators.all_market import BmacAllMarketCalculator
+    from kit.calculators.single import BmacSingleSymbolCalculator
     from kit.candle_reader import CandleFileReader
     from kit.market import Market
     from kit.resample.reader import ResampleReader
     from kit.times import next_run_time, now_time
 
 _HOME = {
+    "BmacAllMarketCalculator": "kit.calculators.all_market",
+    "BmacSingleSymbolCalculator": "kit.calculators.single",
     "CandleFileReader": "kit.candle_reader",
     "Market": "kit.market",
     "ResampleReader": "kit.resample.reader",
@@ -20,7 +24,15 @@ _HOME = {
     "now_time": "kit.times",
 }
 
-__all__ = ["CandleFileReader", "Market", "ResampleReader", "next_run_time", "now_time"]
+__all__ = [
+    "BmacAllMarketCalculator",
+    "BmacSingleSymbolCalculator",
+    "CandleFileReader",
+    "Market",
+    "ResampleReader",
+    "next_run_time",
+    "now_time",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,5 +40,28 @@ def status(
             Console().print(status_table(found))
 
 
+@app.command("check-factors")
+def check_factors(
+    base_dir: Annotated[Path, typer.Argument(help="The market's folder.")],
+    *,
+    periods: Annotated[int, typer.Option(min=1, max=500, help="At how many of the last run times.")] = 10,
+    symbols: Annotated[int, typer.Option(min=1, help="Of how many symbols.")] = 40,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Does each factor say live what it says in history? Exit code 0 when all do, 1 when not, 2 on bad input."""
+    from kit.calculators import check  # noqa: PLC0415 - heavy, and of no use to the other commands
+
+    try:
+        report = check.check_factors(base_dir, periods, symbols)
+    except BmacError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+    else:
+        Console().print(check.check_table(report))
+    raise typer.Exit(0 if report.sound else 1)
+
+
 if __name__ == "__main__":
     app()

@@ -11,17 +11,25 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.files import VALUE_COLUMNS
 from kit.buffer.layout import Folder
 from kit.buffer.read import KEY, Span, read_candles
+from kit.config import load_config
 from kit.errors import FolderError
 from kit.words import parse_interval, parse_trade_type, to_ms
+
+EXCHANGE_INFO = "exginfo"
 
 
 class CandleFileReader:
     """Reads the candles under ``{BASE_DIR}/{trade_type}_{interval}``; ``save_type`` is parquet or feather.
 
+    As in BMAC v2 it also takes ``{BASE_DIR}/exginfo_{interval}``, for calculators that want to know the symbols:
+    ``read_candle`` then gives the exchange info, whatever it is asked for.
+
     Raises:
+        ConfigError: the exchange info's market is not known, for want of a config.
         UnknownWordError: the folder's name is no trade type and interval.
         FolderError: ``save_type`` is neither.
         FolderVersionError: the folder was written in another format.
@@ -32,7 +40,9 @@ class CandleFileReader:
         trade_type, _, interval = path.name.rpartition("_")
         if save_type not in ("parquet", "feather"):
             raise FolderError(str(path), f"save_type {save_type!r} does not exist (allowed: parquet, feather)")
-        self.folder = Folder(path.parent, parse_trade_type(trade_type), parse_interval(interval), save_type)
+        self._of_exchange_info = trade_type == EXCHANGE_INFO
+        market = load_config(path.parent).trade_type if self._of_exchange_info else parse_trade_type(trade_type)
+        self.folder = Folder(path.parent, market, parse_interval(interval), save_type)
         self.folder.check_version()
 
     def read_candle(self, symbol: str) -> pd.DataFrame:
@@ -41,6 +51,8 @@ class CandleFileReader:
         Index ``candle_end_time`` (UTC, the run time); columns ``candle_begin_time`` (UTC), open, high, low, close,
         volume, quote_volume (float64), trade_num (int64), taker_buy_base_asset_volume, taker_buy_quote_asset_volume.
         """
+        if self._of_exchange_info:
+            return pd.DataFrame(ExchangeInfoStore(self.folder).latest() or [])
         frame = read_candles(self.folder, columns=VALUE_COLUMNS, symbols=[symbol], retired=True)
         limit = self._num_candles()
         if limit is not None:

@@ -9,8 +9,11 @@ BmacError
 │   ├── FolderNotWritableError           permissions, read-only file system
 │   └── FolderBusyError                  another streamer or flow holds it
 ├── NotReadyError                        wait_ready / wait_complete ran out of time
+├── FactorError (kit.factors.errors)     a factor cannot be used or computed; names its column
 └── ExchangeError                        the exchange said no, or something unreadable, or nothing
     ├── UnreachableError                 no connection, time-out, reset            try again
+    │   └── NotConnectedError (kit.dialect.rest)  none came about, so no weight is spent
+    ├── FrameError (kit.dialect.klines)  a WebSocket frame that is not the exchange's
     ├── BadAnswerError                   HTML, torn JSON, an empty 202 ...           try again
     ├── MaintenanceError                 a maintenance body or 503                   try again
     ├── StopError                        stop sending until ``until_ms``             try again then

@@ -18,6 +18,8 @@ from kit.buffer.funding import FundingStore
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.read import POLARS_SCHEMA, Span, current_view, read_candles
+from kit.calculators.result import FactorResult
+from kit.calculators.store import FactorStore
 from kit.config import load_config
 from kit.errors import NotReadyError, UnknownWordError
 from kit.resample.read import read_resample
@@ -65,8 +67,9 @@ class Market:
         that is not there has no row.
 
         ``interval`` and ``offset`` give a resample where one is configured: ``interval="1h", offset="5m"`` are the
-        hours that begin at five past, each of all its parts, with ``count`` and, where funding is kept, ``funding_rate``,
-        ``funding_time``, ``funding_price`` of the first settlement inside. It has no provenance of its own.
+        hours that begin at five past, each of all its parts, with ``count`` and, where funding is kept,
+        ``funding_rate``, ``funding_time``, ``funding_price`` of the first settlement inside. It has no provenance of
+        its own.
 
         Raises:
             UnknownWordError: a column that does not exist; an interval or offset that is not kept.
@@ -117,6 +120,30 @@ class Market:
     def funding_rates(self, symbols: Sequence[str] | None = None) -> pl.DataFrame:
         """Settled funding rates: symbol, funding_time (UTC), funding_rate, mark_price (null where unknown), kind."""
         return FundingStore(self.folder).read(symbols)
+
+    def factors(self, run_time: datetime) -> pl.DataFrame | None:
+        """The factors of the config at that run time, or None while they are not computed (or no longer kept).
+
+        One row a symbol that had a candle: ``symbol`` (String), ``close`` and a Float64 column ``{name}_{n}`` a factor,
+        null where it has no value. NaiveTimeError without a zone.
+        """
+        result = self.factor_result(run_time)
+        return None if result is None else result.frame
+
+    def factor_result(self, run_time: datetime) -> FactorResult | None:
+        """The same with what was missing and what could not be computed."""
+        return FactorStore(self.folder).get(run_time)
+
+    async def wait_factors(self, run_time: datetime, timeout: float) -> pl.DataFrame:
+        """The factors of ``run_time`` once they are computed.
+
+        Raises:
+            NotReadyError: ``timeout`` seconds passed before.
+        """
+        result = await self._wait(FactorStore(self.folder).path, lambda: self.factors(run_time), timeout)
+        if result is None:
+            raise NotReadyError(f"there are no factors of {run_time} after {timeout} s")
+        return result
 
     async def wait_ready(self, symbols: Collection[str], run_time: datetime, timeout: float) -> None:
         """Return once the candle of ``run_time`` is readable for all of ``symbols``.

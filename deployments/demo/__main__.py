@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 from rich import box
 from rich.console import Console
@@ -28,7 +29,7 @@ REFRESH = 0.5
 PREFECT_PATIENCE = timedelta(seconds=30)
 """After a close: so long the demo waits at its end for Prefect to show the last period."""
 
-SHOWN_COLUMNS = ("symbol", "candle_begin_time", "open", "high", "low", "close", "volume")
+CANDLES = ("symbol", "candle_begin_time", "open", "high", "low", "close", "volume")
 
 
 def main(
@@ -134,14 +135,28 @@ def _print_results(console: Console, screen: Screen) -> None:
     console.print("\nLedger of the periods:", style="bold")
     for record in screen.complete_periods():
         console.print(json.dumps(record.as_dict(), ensure_ascii=False), highlight=False, soft_wrap=True)
-    console.print("\nThe first rows of the newest period, as a strategy reads them:", style="bold")
-    frame = Market(screen.scene.base_dirs[0]).candles(last=1).head(5)
+    market = Market(screen.scene.base_dirs[0])
+    last = screen.complete_periods()[-1].run_time
+    _print_rows(console, "The first rows of its candles, as a strategy reads them:", market.candles(last=1), CANDLES)
+    factors = market.factors(last)
+    if factors is not None:
+        _print_rows(console, "The first rows of its factors:", factors, tuple(factors.columns))
+
+
+def _print_rows(console: Console, title: str, frame: pl.DataFrame, columns: tuple[str, ...]) -> None:
+    console.print(f"\n{title}", style="bold")
     table = Table(box=box.SIMPLE_HEAD)
-    for name in SHOWN_COLUMNS:
+    for name in columns:
         table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
-    for row in frame.select(SHOWN_COLUMNS).rows():
-        table.add_row(*(f"{value:%H:%M:%SZ}" if isinstance(value, datetime) else str(value) for value in row))
+    for row in frame.select(columns).head(5).rows():
+        table.add_row(*map(_shown_value, row))
     console.print(table)
+
+
+def _shown_value(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%H:%M:%SZ}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _interrupt(*_: object) -> None:

@@ -20,6 +20,7 @@ from kit.market import Market
 from kit.status import market_status, status_table
 
 SHOWN_PERIODS = 8
+RANKED = 5
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Screen:
         if self._has_ledger():
             parts.append(status_table(self._status()))
             parts.append(self._prices())
+            parts.append(self._ranking())
         return Group(*parts)
 
     def _places(self) -> Panel:
@@ -81,6 +83,22 @@ class Screen:
                 symbol, f"{close:g}", f"{volume:,.0f}", source, Text(f"{after:+.2f} s after the close", "dim")
             )
         return Panel(table, title="newest candles, as a strategy reads them", title_align="left")
+
+    def _ranking(self) -> RenderableType:
+        """The five highest and the five lowest symbols by the first factor of the config, at the newest run time."""
+        market = Market(self._base_dir)
+        newest = LedgerRecord.from_dict(self._status()["periods"][0]).run_time
+        factors = market.factors(newest)
+        if factors is None:
+            return Text("")
+        name = factors.columns[2]
+        known = factors.drop_nulls(name).sort(name)
+        table = Table.grid(padding=(0, 3))
+        highest, lowest = known.tail(RANKED).reverse(), known.head(RANKED)
+        for high, low in zip(highest.select("symbol", name).rows(), lowest.select("symbol", name).rows(), strict=True):
+            table.add_row(high[0], Text(f"{high[1]:+.4f}", "green"), low[0], Text(f"{low[1]:+.4f}", "red"))
+        title = f"factor {name} at {newest:%H:%MZ}: highest and lowest {RANKED} of {known.height}"
+        return Panel(table, title=title, title_align="left")
 
     @property
     def _base_dir(self) -> Path:

@@ -19,6 +19,7 @@ from flows.steps.audits import look_back
 from flows.steps.compaction import compact_buffer
 from flows.steps.context import Period, open_period
 from flows.steps.exchange_info import refresh_exchange_info
+from flows.steps.factors import compute_factors
 from flows.steps.funding import refresh_funding
 from flows.steps.history import fill_history
 from flows.steps.newest import complete_newest
@@ -78,6 +79,7 @@ async def run_period(
         await steps.must("newest", complete_newest(period))
         await steps.may("history", fill_history(period))
         await steps.may("funding", refresh_funding(period))
+        await steps.may("factors", compute_factors(period))
         await steps.may("audits", look_back(period))
         await steps.may("resample", resample(period))  # before compaction: it sees by the files what has changed
         await steps.may("compact", compact_buffer(period))

@@ -8,15 +8,16 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+import polars as pl
 import structlog
 
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger
-from kit.calculators.membership import trading_symbols
+from kit.calculators.membership import base_market, trading_symbols
 from kit.calculators.pipeline import Pipeline
 from kit.calculators.runner import SignalRunner
-from kit.calculators.single import BmacSingleSymbolCalculator, empty_candles, seconds_left, window_of
-from kit.waiting import wait_until
+from kit.calculators.single import BmacSingleSymbolCalculator, seconds_left, wait_in, window_of
+from kit.calculators.tables import utc_index
 from kit.words import to_ms
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ class BmacAllMarketCalculator(BmacSingleSymbolCalculator):
         super().__init__("", candle_reader, factor_cfgs, package, bmac_expire_sec)
         self._exchange_info = exginfo_reader
         folder = getattr(candle_reader, "folder", None)
-        self._folder = folder if isinstance(folder, Folder) else None
+        self._folder = base_market(folder) if isinstance(folder, Folder) else None
 
     async def calc_all_factors(self, run_time: datetime) -> pd.DataFrame:
         """One row for each symbol that has a candle that closed at ``run_time``, sorted by symbol.
@@ -55,25 +56,26 @@ class BmacAllMarketCalculator(BmacSingleSymbolCalculator):
             NaiveTimeError: ``run_time`` has no zone.
         """
         run_ms = to_ms(run_time)
-        expected = await asyncio.to_thread(trading_symbols, self._exchange_info, self._folder)
+        trading = await asyncio.to_thread(trading_symbols, self._exchange_info, self._folder)
         pipeline = Pipeline(self._source, run_ms, window_of(self._source))
         runner = SignalRunner(self._found.signals, self._source.step_ms / 1000)
-        newest: dict[str, pd.DataFrame] = {}
+
+        def absent() -> set[str]:
+            wanted = pipeline.lately if trading is None else trading
+            return self._not_excused(wanted - pipeline.given, run_time)
 
         def look() -> bool | None:
-            arrived = pipeline.arrived()
-            runner.submit(arrived, newest_only=True)
-            newest.update({symbol: frame.iloc[-1:] for symbol, frame in arrived.items()})
-            return True if expected is not None and not self._awaited(expected - newest.keys(), run_time) else None
+            runner.submit(pipeline.arrived(), newest_only=True)
+            return None if absent() else True
 
-        await wait_until(self._source.watched, look, seconds_left(run_time, self.bmac_expire_sec))
+        await wait_in(self._source.watched, look, seconds_left(run_time, self.bmac_expire_sec))
         values = await asyncio.to_thread(runner.join)
-        missing = sorted(self._awaited((expected or set()) - newest.keys(), run_time))
+        missing = sorted(absent())
         if missing:
             log.warning("factors.missing", run_time=str(run_time), symbols=missing)
-        return self._market(newest, values, missing, self._told(runner, run_time))
+        return self._market(pipeline.newest(), values, missing, self._told(runner, run_time))
 
-    def _awaited(self, absent: set[str], run_time: datetime) -> set[str]:
+    def _not_excused(self, absent: set[str], run_time: datetime) -> set[str]:
         """The absent symbols without those that the ledger excuses: halted, listed later ..."""
         if not absent or self._folder is None:
             return absent
@@ -81,17 +83,16 @@ class BmacAllMarketCalculator(BmacSingleSymbolCalculator):
         return absent if record is None else absent - record.excused.keys()
 
     def _market(
-        self, newest: Mapping[str, pd.DataFrame], values: Mapping[str, dict[str, Any]], missing: list[str], errors: list[str]
+        self, newest: pl.DataFrame, values: Mapping[str, Mapping[str, Any]], missing: list[str], errors: list[str]
     ) -> pd.DataFrame:
-        symbols = sorted(newest)
-        candles = pd.concat([newest[symbol] for symbol in symbols]) if symbols else empty_candles()
-        columns: dict[str, Any] = {
+        symbols = newest["symbol"].to_list()
+        begins = utc_index(newest["candle_begin_time"])
+        ends = pd.DatetimeIndex(begins + pd.Timedelta(milliseconds=self._source.step_ms), name="candle_end_time")
+        columns = {
             column: [values.get(symbol, {}).get(column, float("nan")) for symbol in symbols]
             for column in self._found.columns
         }
-        result = pd.DataFrame(
-            {"symbol": pd.Series(symbols, index=candles.index, dtype="str"), **candles[["candle_begin_time", "close"]], **columns},
-            index=candles.index,
-        )
+        head = {"symbol": symbols, "candle_begin_time": begins, "close": newest["close"].to_numpy()}
+        result = pd.DataFrame({**head, **columns}, index=ends).astype(dict.fromkeys(columns, "float64"))
         result.attrs.update(missing=missing, errors=errors)
         return result

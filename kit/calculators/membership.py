@@ -14,7 +14,7 @@ from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.layout import Folder
 from kit.dialect.symbols import SymbolInfo, select, trades
 from kit.errors import FolderError
-from kit.words import TradeType
+from kit.words import TradeType, parse_interval
 
 
 def trading_symbols(exchange_info: object, folder: Folder | None) -> set[str] | None:
@@ -45,7 +45,7 @@ def trading_symbols(exchange_info: object, folder: Folder | None) -> set[str] | 
 
 def _folder_at(path: Path, folder: Folder | None) -> Folder:
     if folder is None:
-        raise FolderError(str(path), "is the exchange info of a venue; the candle reader must tell which market is meant")
+        raise FolderError(str(path), "is the exchange info of a venue; the candle reader must tell which market it is")
     base_dir = path.parent if path.name.startswith("exginfo_") else path
     return Folder(base_dir, folder.trade_type, folder.interval, folder.save_type)
 
@@ -53,14 +53,26 @@ def _folder_at(path: Path, folder: Folder | None) -> Folder:
 def _in_frame(frame: pl.DataFrame | pd.DataFrame) -> set[str]:
     if "symbol" not in frame.columns:
         raise FolderError("exchange info", "the frame has no column 'symbol'")
-    rows = frame.select("symbol", *(["status"] if "status" in frame.columns else [])).rows() if isinstance(
-        frame, pl.DataFrame
-    ) else frame[["symbol", *(["status"] if "status" in frame.columns else [])]].to_numpy().tolist()
+    rows = (
+        frame.select("symbol", *(["status"] if "status" in frame.columns else [])).rows()
+        if isinstance(frame, pl.DataFrame)
+        else frame[["symbol", *(["status"] if "status" in frame.columns else [])]].to_numpy().tolist()
+    )
     return {str(row[0]) for row in rows if len(row) == 1 or row[1] == "TRADING"}
 
 
+def base_market(folder: Folder) -> Folder:
+    """The market in whose base directory a folder lies: itself, but for a resample, whose interval is another."""
+    try:
+        raw = json.loads((folder.base_dir / "config.json").read_bytes())
+        interval = parse_interval(raw["interval"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder
+    return Folder(folder.base_dir, folder.trade_type, interval, folder.save_type)
+
+
 def _on_disk(folder: Folder) -> set[str] | None:
-    rows = ExchangeInfoStore(folder).latest()
+    rows = ExchangeInfoStore(base_market(folder)).latest()
     if rows is None:
         return None
     keep, exclude = _narrowed(folder.base_dir)

@@ -9,9 +9,9 @@ import pandas as pd
 import polars as pl
 
 from kit.buffer.files import VALUE_COLUMNS
-from kit.buffer.read import in_order
+from kit.buffer.read import UTC_TIME, in_order
 from kit.calculators.source import CandleSource
-from kit.calculators.tables import pandas_by_symbol
+from kit.calculators.tables import last_rows, pandas_by_symbol
 
 
 @dataclass
@@ -28,21 +28,47 @@ class Pipeline:
     _history: pl.DataFrame | None = None
     _newest_ms: dict[str, int] = field(default_factory=dict)
     _given: set[str] = field(default_factory=set)
+    _newest_rows: list[pl.DataFrame] = field(default_factory=list)
+
+    @property
+    def given(self) -> set[str]:
+        """The symbols that were handed on."""
+        return self._given
+
+    def newest(self) -> pl.DataFrame:
+        """symbol (String), candle_begin_time and close of the run time for what was handed on, sorted by symbol."""
+        schema = {"symbol": pl.String(), "candle_begin_time": UTC_TIME, "close": pl.Float64()}
+        return pl.concat([pl.DataFrame(schema=schema), *self._newest_rows]).sort("symbol")
 
     def arrived(self) -> dict[str, pd.DataFrame]:
-        """The frames of the symbols that became readable since the last call; their last row is the run time's."""
+        """The frames of the symbols that became readable since the last call; their last row is the run time's.
+
+        The whole history in one read: in lots, of which one is computed while the next is read, it takes longer, since
+        both want the interpreter's lock.
+        """
         if self._history is None:
             self._history = self.source.read(0, self.run_ms)
-            self._newest_ms = _newest(self._history)
-            begin_ms = self.run_ms - self.source.step_ms
-            there = {symbol for symbol, newest_ms in self._newest_ms.items() if newest_ms == begin_ms}
-            return self._give(self._history, there)
+            return self._give(self._history, self._ready_in(self._history))
         fresh = self.source.read(self.run_ms, self.run_ms)
         new = set(fresh["symbol"].cast(pl.String).to_list()) - self._given
         return self._give(self._with_history(fresh, new), new) if new else {}
 
+    def _ready_in(self, history: pl.DataFrame) -> set[str]:
+        """Its symbols that have the run time's candle; notes the newest of each."""
+        rows = last_rows(history)
+        times_ms = rows["candle_begin_time"].dt.epoch("ms").to_list()
+        self._newest_ms = dict(zip(rows["symbol"].cast(pl.String).to_list(), times_ms, strict=True))
+        begin_ms = self.run_ms - self.source.step_ms
+        return {symbol for symbol, newest_ms in self._newest_ms.items() if newest_ms == begin_ms}
+
+    @property
+    def lately(self) -> set[str]:
+        """The symbols that had a candle one period before, or have one: who is waited for when nobody else tells."""
+        begin_ms = self.run_ms - self.source.step_ms
+        return {symbol for symbol, newest_ms in self._newest_ms.items() if newest_ms >= begin_ms - self.source.step_ms}
+
     def _with_history(self, fresh: pl.DataFrame, new: Collection[str]) -> pl.DataFrame:
-        """The rows of ``new`` with what was before them; those whose newest row was not the one before are read again."""
+        """The rows of ``new`` with what was before them; read again are those whose newest was not the one before."""
         before_ms = self.run_ms - 2 * self.source.step_ms
         known = [symbol for symbol in new if self._newest_ms.get(symbol) == before_ms]
         others = [symbol for symbol in new if symbol not in set(known)]
@@ -59,10 +85,6 @@ class Pipeline:
 
     def _give(self, candles: pl.DataFrame, symbols: set[str]) -> dict[str, pd.DataFrame]:
         self._given |= symbols
+        rows = last_rows(candles).select(pl.col("symbol").cast(pl.String), "candle_begin_time", "close")
+        self._newest_rows.append(rows.filter(pl.col("symbol").is_in(list(symbols))))
         return pandas_by_symbol(candles, self.source.step_ms, only=symbols, at_most=self.window)
-
-
-def _newest(candles: pl.DataFrame) -> dict[str, int]:
-    """For each symbol the begin time of its newest row in milliseconds."""
-    newest = candles.group_by("symbol").agg(pl.col("candle_begin_time").last().dt.epoch("ms"))
-    return dict(newest.with_columns(pl.col("symbol").cast(pl.String)).rows())

@@ -53,7 +53,8 @@ class Problems:
         told = []
         for column, met in self.by_symbol.items():
             (symbol, problem), *others = met.items()
-            more = f" and {len(others)} other symbols ({', '.join(name for name, _ in others[:5])} ...)" if others else ""
+            names = ", ".join(name for name, _ in others[:5])
+            more = f" and {len(others)} other symbols ({names} ...)" if others else ""
             told.append(f"factor {column}, symbol {symbol}{more}, run time {run_time}: {problem}")
         told.extend(f"factor {column}, run time {run_time}: {problem}" for column, problem in self.stopped.items())
         return told
@@ -73,7 +74,6 @@ class SignalRunner:
         self._call: _Call | None = None
         self._generation = 0
         self._working = False
-        self._closed = False
         self._used_s: dict[str, float] = {}
         self._values: dict[str, dict[str, Any]] = {}
         self.problems = Problems()
@@ -97,12 +97,6 @@ class SignalRunner:
                 self._leave_behind_what_hangs()
             return self._values
 
-    def close(self) -> None:
-        """Take no more calls from what is queued: nobody waits for it."""
-        with self._changed:
-            self._closed = True
-            self._tasks.clear()
-
     def _start(self) -> None:
         self._working = True
         self._generation += 1
@@ -114,8 +108,8 @@ class SignalRunner:
             value: Any = None
             problem: str | None = None
             try:
-                computed = task.signal.compute(task.candles)
-                value = computed.iloc[-1] if task.newest_only else computed
+                signal = task.signal
+                value = signal.newest(task.candles) if task.newest_only else signal.compute(task.candles)
             except FactorError as error:
                 problem = error.problem
             self._record(generation, task, value, problem)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 import structlog
@@ -16,7 +18,9 @@ from kit.calculators.source import CandleSource, source_of
 from kit.calculators.tables import pandas_by_symbol
 from kit.factors.users import Found, find_factors
 from kit.waiting import wait_until
-from kit.words import to_ms
+from kit.words import parse_interval, to_ms
+
+R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +73,7 @@ class BmacSingleSymbolCalculator:
             frame = frames.get(wanted)
             return frame if frame is not None and frame.index[-1] == pd.Timestamp(run_time) else None
 
-        frame = await wait_until(self._source.watched, look, seconds_left(run_time, self.bmac_expire_sec))
+        frame = await wait_in(self._source.watched, look, seconds_left(run_time, self.bmac_expire_sec))
         if frame is None:
             log.warning("factors.missing", run_time=str(run_time), symbols=[wanted])
             return self._result(empty_candles(), {}, [wanted], [])
@@ -83,14 +87,15 @@ class BmacSingleSymbolCalculator:
     ) -> pd.DataFrame:
         empty = pd.Series(float("nan"), index=candles.index, dtype="float64")
         columns = {column: values.get(column, empty) for column in self._found.columns}
-        result = pd.concat([candles[["candle_begin_time", "close"]], pd.DataFrame(columns, index=candles.index)], axis=1)
+        head = {name: candles[name] for name in ("candle_begin_time", "close")}
+        result = pd.DataFrame({**head, **columns}, index=candles.index)
         result.attrs.update(missing=missing, errors=errors)
         return result
 
     def _told(self, runner: SignalRunner, run_time: datetime) -> list[str]:
         """Every problem as a sentence, logged too."""
         unusable = [f"factor {error.column}, run time {run_time}: {error.problem}" for error in self._found.errors]
-        native = [f"factor {factor.column}: it has no signal; only a market's flow computes it" for factor in self._found.factors]
+        native = [f"factor {factor.column}: no signal; a market's flow computes it" for factor in self._found.factors]
         told = unusable + native + runner.problems.sentences(str(run_time))
         for sentence in told:
             log.error("factor.failed", problem=sentence)
@@ -112,9 +117,21 @@ def seconds_left(run_time: datetime, expire_sec: float) -> float:
 
 
 def window_of(source: CandleSource) -> int:
-    """How many candles of a symbol the market keeps, which is how many a module gets."""
+    """How many candles of a symbol are kept, which is how many a module gets; of a resample as many as the base has
+    room for."""
     try:
         config = json.loads((source.base_dir / "config.json").read_bytes())
-        return int(config.get("num_candles") or DEFAULT_WINDOW)
+        kept = int(config.get("num_candles") or DEFAULT_WINDOW)
+        return max(1, kept * parse_interval(config.get("interval")).ms // source.step_ms)
     except (OSError, ValueError, TypeError, AttributeError):
         return DEFAULT_WINDOW
+
+
+async def wait_in(folder: Path, look: Callable[[], R | None], timeout: float) -> R | None:
+    """``wait_until``, also for a folder that its writer has not made yet."""
+    deadline = time.monotonic() + timeout
+    while not folder.is_dir():
+        if time.monotonic() >= deadline:
+            return None
+        await asyncio.sleep(0.1)
+    return await wait_until(folder, look, max(0.0, deadline - time.monotonic()))

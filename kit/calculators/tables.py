@@ -34,13 +34,23 @@ def pandas_by_symbol(
     return frames
 
 
+def last_rows(candles: pl.DataFrame) -> pl.DataFrame:
+    """The newest row of each symbol, of candles that are sorted by symbol and time."""
+    rows: pl.DataFrame = candles[np.cumsum(candles["symbol"].rle().struct.field("len").to_numpy()) - 1]
+    return rows
+
+
 def _market_frame(candles: pl.DataFrame, step_ms: int) -> pd.DataFrame:
-    begin = _times(candles["candle_begin_time"])
+    begin = utc_index(candles["candle_begin_time"])
     ends = pd.DatetimeIndex(begin + pd.Timedelta(milliseconds=step_ms), name="candle_end_time")
     columns: dict[str, Any] = {"candle_begin_time": begin}
     columns |= {name: candles[name].to_numpy() for name in VALUE_COLUMNS}
-    return pd.DataFrame(columns, index=ends)
+    frame = pd.DataFrame(columns, index=ends)
+    # As objects and not in arrow's text: adding a column, which every module does for every symbol, is a tenth faster.
+    frame.columns = frame.columns.astype(object)
+    return frame
 
 
-def _times(column: pl.Series) -> pd.DatetimeIndex:
+def utc_index(column: pl.Series) -> pd.DatetimeIndex:
+    """Times in polars as an index of pandas."""
     return pd.DatetimeIndex(column.to_physical().to_numpy().view("datetime64[us]")).tz_localize("UTC")

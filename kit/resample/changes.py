@@ -80,9 +80,7 @@ def _stamp(path: Path) -> Stamp | None:
     return status.st_mtime_ns, status.st_size
 
 
-def dirty_spans(
-    state: State | None, now: State, listing: Listing, series: Series, window: Span
-) -> list[Span] | None:
+def dirty_spans(state: State | None, now: State, listing: Listing, series: Series, window: Span) -> list[Span] | None:
     """Run times of target candles to make within ``window``, oldest first, apart from each other; None: all.
 
     ``state`` is the one kept, ``now`` the one that is to be reached.

@@ -51,6 +51,7 @@ def test_one_period_of_the_demo(tmp_path):
     assert records[0]["expected"] == records[0]["by_stream"] + records[0]["by_rest"] == SYMBOLS
     assert records[0]["by_stream"] > SYMBOLS / 2
     asyncio.run(_candles_equal_the_exchange(tmp_path / "demo" / "markets" / "usdt_perp_1m"))
+    assert "PctChg_60" in demo.stdout
     _run_is_shown_by_prefect(tmp_path / "demo" / "prefect" / "prefect.db", records[0])
 
 
