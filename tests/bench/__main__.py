@@ -15,11 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import first_fill, live_market, punctuality, reading, reference
+from tests.bench import factors, first_fill, live_market, punctuality, reading, reference
 from tests.bench.figures import Figure, show
 from tests.bench.processes import BenchError
+from tests.resample import measuring as resampling
 
-NAMES = ("reading", "live", "fill", "punctuality")
+NAMES = ("reading", "factors", "resample", "live", "fill", "punctuality")
 MB = 1e6
 
 
@@ -44,6 +45,10 @@ def measure(names: tuple[str, ...], scratch: Path, *, quick: bool) -> tuple[list
                     found.append(
                         Figure("written a period, all counted", "MB", total, 5, compared.period_bytes / MB, note)
                     )
+            elif name == "factors":
+                found = factors.measure(scratch / name)
+            elif name == "resample":
+                found = resampling.measure(scratch / name)
             elif name == "fill":
                 found = first_fill.measure(scratch / name)
             else:
@@ -66,11 +71,13 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, help="this part; may be given more than once")
-    parser.add_argument("--quick", action="store_true", help="under two minutes: fewer periods, no first fill")
+    parser.add_argument(
+        "--quick", action="store_true", help="two minutes: readers and the live market only"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parser.add_argument("--keep", type=Path, help="a new folder for the files and logs, kept; default: temporary")
     options = parser.parse_args()
-    usual = ("reading", "live") if options.quick else ("reading", "live", "fill")
+    usual = ("reading", "live") if options.quick else NAMES
     names = tuple(options.only or usual)
     before = machine()
     with tempfile.TemporaryDirectory(prefix="bmac-bench-") as temporary:
