@@ -47,5 +47,5 @@ async def wait_until(folder: Path, look: Callable[[], R | None], timeout: float)
 
 async def _watch(folder: Path, changed: asyncio.Event, stop: asyncio.Event) -> None:
     # step: how long watchfiles waits for more changes before it tells of one, in milliseconds.
-    async for _ in watchfiles.awatch(folder, step=4, debounce=20, recursive=False, stop_event=stop, watch_filter=None):
+    async for _ in watchfiles.awatch(folder, step=2, debounce=10, recursive=False, stop_event=stop, watch_filter=None):
         changed.set()

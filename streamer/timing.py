@@ -44,8 +44,8 @@ class Timing:
     overlap_cap_s: float = 600.0  # a replacement not delivering by then is thrown away and tried again
     nearly_all: float = 0.98  # of the streams that the old socket still delivers; the rest may be quiet by chance
 
-    gather_s: float = 0.012  # a burst has ebbed when nothing new came for so long; a little more than sockets rest
-    gather_at_most_s: float = 0.04  # from the first pending candle to the first flush
+    gather_s: float = 0.008  # a burst has ebbed when nothing new came for so long
+    gather_at_most_s: float = 0.016  # from the first pending candle to the first flush
     flush_every_s: float = 0.035  # between flushes while finals keep coming: 4 MB a period when spread over 5 s
     flush_share: float = 0.5  # of the time at most is spent flushing: a slow disk gets fewer, larger writes
     flush_pause_cap_s: float = 1.0

@@ -30,6 +30,9 @@ FAILURES_IN_A_ROW = 16
 STORE_EVERY = 0.1
 """Seconds: fetched candles become readable in batches, since each batch is a file."""
 
+LARGE_BATCH, STORE_LARGE_EVERY = 5_000, 1.0
+"""Batches with so many rows bring history along (a first start): they come less often, so that they are fewer files."""
+
 
 async def complete_newest(period: Period) -> str:
     """Fill the newest period and write its ledger record, complete or not."""
@@ -97,13 +100,15 @@ async def _fetch(period: Period, pages: dict[str, Page]) -> None:
     """Fetch and store the pages; a stop of the exchange, or no connection at all, ends the round."""
     asking = Round(dict(pages))
     workers = [asyncio.create_task(_work(period, asking)) for _ in range(period.config.num_rest_fetchers)]
+    pause = STORE_EVERY
     try:
         pending: set[asyncio.Task[None]] = set(workers)
         while pending:
-            _, pending = await asyncio.wait(pending, timeout=STORE_EVERY)
+            _, pending = await asyncio.wait(pending, timeout=pause)
             if asking.fetched:
                 batch, asking.fetched = asking.fetched, []
                 await store(period, batch)
+                pause = STORE_EVERY if len(batch) < LARGE_BATCH else STORE_LARGE_EVERY
                 _leave_out_delivered(period, asking)
         for worker in workers:
             worker.result()

@@ -15,13 +15,9 @@ import polars as pl
 from kit.buffer.assets import asset_name, load_assets
 from kit.buffer.files import SCHEMA, remove_temporaries, write_table
 from kit.buffer.fills import number_after
-from kit.buffer.layout import GRACE, CandleFile, Folder, sealed_after_ms
+from kit.buffer.layout import BLOCK_SIZES, GRACE, CandleFile, Folder, sealed_after_ms
 from kit.buffer.read import POLARS_SCHEMA, Span, read_view
 from kit.buffer.view import Range, View, choose, superseded
-
-BLOCK_SIZES = (256, 64, 8)
-"""Run times a block, largest first. With 8 a reader meets at most about 11 loose slices; 256 keep what is read beyond
-the window, and what one build costs, small."""
 
 OVERLAYS_WORTH_A_BUILD = 24
 """While history is still being filled, blocks are not rebuilt for each page of it, only for so many files."""

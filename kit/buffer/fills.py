@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from kit.buffer.files import candle_table, write_atomically, write_table
-from kit.buffer.layout import CandleFile, Folder
+from kit.buffer.layout import BLOCK_SIZES, CandleFile, Folder
 from kit.buffer.read import Span, read_candles
 from kit.errors import FolderError
 from kit.words import Candle, Source, from_ms, to_ms, utc_now
@@ -46,6 +46,8 @@ def store_rest(folder: Folder, candles: Sequence[Candle], *, received_ms: int, r
 
     The streamer may deliver a candle of a period that it has not sealed at the same moment: candles that closed from
     ``racing_from_ms`` on are looked up just before writing, and those that are readable by then are left as they are.
+    What can go into a block at once and what cannot yet come into files of their own: else the whole of a long fill
+    would be read beside its blocks until its newest candles are in one, too.
     """
     fresh = {(candle.symbol, candle.begin_ms): candle for candle in candles}
     racing = [begin_ms for _, begin_ms in fresh if begin_ms + folder.interval.ms >= racing_from_ms]
@@ -53,8 +55,14 @@ def store_rest(folder: Folder, candles: Sequence[Candle], *, received_ms: int, r
     if racing:
         readable = readable_keys(folder, Span(min(racing) + folder.interval.ms, max(racing) + folder.interval.ms))
     rows = [(candle, received_ms) for key, candle in fresh.items() if key not in readable]
-    if rows:
-        _write(folder, "rest", rows, Source.REST)
+    block_ms = BLOCK_SIZES[-1] * folder.interval.ms
+    open_from_ms = (racing_from_ms + folder.interval.ms) // block_ms * block_ms - folder.interval.ms
+    for part in (
+        [row for row in rows if row[0].begin_ms >= open_from_ms],
+        [row for row in rows if row[0].begin_ms < open_from_ms],
+    ):
+        if part:
+            _write(folder, "rest", part, Source.REST)
     return len(rows)
 
 

@@ -48,6 +48,10 @@ FORMAT_VERSION = 1
 GRACE = timedelta(seconds=120)
 """How long absorbed files stay: far longer than any reader takes from listing the folder to opening the files."""
 
+BLOCK_SIZES = (256, 64, 8)
+"""Run times a block, largest first. With 8 a reader meets at most about 11 loose slices; 256 keep what is read beyond
+the window, and what one build costs, small."""
+
 KINDS = ("stream", "rest", "revision", "block", "retired")
 
 

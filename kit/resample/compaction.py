@@ -7,10 +7,9 @@ import time
 import polars as pl
 import pyarrow as pa
 
-from kit.buffer.compaction import BLOCK_SIZES
 from kit.buffer.files import SCHEMA, remove_temporaries, write_table
 from kit.buffer.fills import number_after
-from kit.buffer.layout import GRACE, CandleFile
+from kit.buffer.layout import BLOCK_SIZES, GRACE, CandleFile
 from kit.buffer.read import Span, read_view
 from kit.buffer.view import View, choose, superseded
 from kit.resample.series import SeriesFolder

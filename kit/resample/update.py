@@ -10,9 +10,8 @@ from datetime import datetime
 
 import polars as pl
 
-from kit.buffer.compaction import BLOCK_SIZES
 from kit.buffer.files import VALUE_COLUMNS, remove_temporaries
-from kit.buffer.layout import Folder, parse_name
+from kit.buffer.layout import BLOCK_SIZES, Folder, parse_name
 from kit.buffer.read import Span, read_candles
 from kit.config_model import MarketConfig
 from kit.resample.changes import dirty_spans, list_stamped, load_state, save_state, state_now

@@ -71,9 +71,7 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, help="this part; may be given more than once")
-    parser.add_argument(
-        "--quick", action="store_true", help="two minutes: readers and the live market only"
-    )
+    parser.add_argument("--quick", action="store_true", help="two minutes: readers and the live market only")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parser.add_argument("--keep", type=Path, help="a new folder for the files and logs, kept; default: temporary")
     options = parser.parse_args()

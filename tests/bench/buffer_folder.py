@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.buffer.compaction import BLOCK_SIZES, compact
-from kit.buffer.layout import GRACE, Folder, sealed_after_ms
+from kit.buffer.compaction import compact
+from kit.buffer.layout import BLOCK_SIZES, GRACE, Folder, sealed_after_ms
 from kit.buffer.slices import SliceWriter
 from kit.words import Candle, Interval, TradeType
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.buffer.compaction import BLOCK_SIZES, Build, aligned_ranges, plan
-from kit.buffer.layout import CandleFile, parse_name, time_word
+from kit.buffer.compaction import Build, aligned_ranges, plan
+from kit.buffer.layout import BLOCK_SIZES, CandleFile, parse_name, time_word
 from kit.buffer.view import choose, superseded
 from tests.builders import MINUTE, NOON
 

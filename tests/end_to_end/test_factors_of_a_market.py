@@ -79,7 +79,9 @@ async def test_both_calculators_work_on_the_base_and_on_a_resample(market, modul
         assert len(rows) == 5
         single = BmacSingleSymbolCalculator("BTCUSDT", reader, [["Change", 3]], package=modules, bmac_expire_sec=5)
         frame = await single.calc_factors(run_time)
-        pd.testing.assert_series_equal(frame["Change_3"], plain["close"].pct_change(3), check_names=False, rtol=0, atol=0)
+        pd.testing.assert_series_equal(
+            frame["Change_3"], plain["close"].pct_change(3), check_names=False, rtol=0, atol=0
+        )
     hours = market.candles(["BTCUSDT"], interval="1h", offset="0m")
     begins = hours["candle_begin_time"].dt.epoch("ms")
     truth = exchange.candles(Venue.UM, "BTCUSDT", Interval.H1, begins[0], begins[-1])
