@@ -7,8 +7,9 @@ independently of
 
 from kit.embedded_exchange.clock import Clock
 from kit.embedded_exchange.exchange import EmbeddedExchange
+from kit.embedded_exchange.faults import Fault, Faults
 from kit.embedded_exchange.klines import Row
 from kit.embedded_exchange.port import RequestRecord
 from kit.embedded_exchange.settings import Finals, Settings, parse_finals
 
-__all__ = ["Clock", "EmbeddedExchange", "Finals", "RequestRecord", "Row", "Settings", "parse_finals"]
+__all__ = ["Clock", "EmbeddedExchange", "Fault", "Faults", "Finals", "RequestRecord", "Row", "Settings", "parse_finals"]

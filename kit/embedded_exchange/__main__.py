@@ -9,9 +9,12 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from kit.embedded_exchange.exchange import EmbeddedExchange
+from kit.embedded_exchange.faults import Fault, parse_fault
+from kit.embedded_exchange.faults.listing import table
 from kit.embedded_exchange.settings import Settings, parse_finals
 from kit.errors import UnknownWordError
 from kit.words import Venue
@@ -23,6 +26,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=usual.host)
     parser.add_argument("--spot-port", type=int, default=usual.spot_port, help="0: any free port")
     parser.add_argument("--futures-port", type=int, default=usual.futures_port, help="0: any free port")
+    parser.add_argument(
+        "--control-port", type=int, default=None, help="0: any free port; without it no control endpoint"
+    )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="NAME:KEY=VALUE,...", help="a fault that is on from the start"
+    )
+    parser.add_argument("--faults", action="store_true", help="print the table of all faults and leave")
     parser.add_argument(
         "--symbols", type=int, default=usual.symbols, help="USDT pairs that trade, on each of spot and UM"
     )
@@ -59,6 +69,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         host=arguments.host,
         spot_port=arguments.spot_port,
         futures_port=arguments.futures_port,
+        control_port=arguments.control_port,
         symbols=arguments.symbols,
         seed=arguments.seed,
         update_ms=arguments.update_ms,
@@ -83,24 +94,32 @@ def _recorded(text: str) -> tuple[Venue, Path]:
     return Venue(name), Path(path)
 
 
-async def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT."""
+async def run(settings: Settings, faults: Sequence[Fault] = ()) -> None:
+    """Serves until SIGTERM or SIGINT, with these faults from the start."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     async with EmbeddedExchange(settings) as exchange:
+        for fault in faults:
+            exchange.faults.switch_on(fault)
         ports = {"spot": exchange.spot, "futures": exchange.futures}
-        print(json.dumps({name: {"rest": port.rest, "ws": port.ws} for name, port in ports.items()}), flush=True)
+        urls: dict[str, object] = {name: {"rest": port.rest, "ws": port.ws} for name, port in ports.items()}
+        if exchange.control is not None:
+            urls["control"] = exchange.control
+        print(json.dumps(urls), flush=True)
         await ending.wait()
 
 
 def main() -> int:
     """Exit code 0 after a signal, 2 for a wrong command line or file."""
     arguments = _parser().parse_args()
+    if arguments.faults:
+        print(table(), end="")
+        return 0
     try:
         settings = settings_of(arguments)
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, [parse_fault(words) for words in arguments.fault]))
     except (UnknownWordError, ValueError, OSError) as wrong:
         print(f"embedded exchange: {wrong}", file=sys.stderr)
         return 2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from kit.embedded_exchange.weights import Decision, Verdict
 from kit.words import Venue
@@ -20,11 +21,17 @@ _REFUSALS: dict[str, tuple[int, int, str]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: HTTP status, body and, on a refusal for weight on spot, the seconds to wait."""
+    """What goes back: HTTP status, body and, on a refusal for weight on spot, the seconds to wait.
+
+    ``delivery``: how it goes back; only faults send it ``late`` (after ``late_ms``) or ``torn`` in its middle.
+    """
 
     status: int
     body: bytes
     retry_after_s: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delivery: Literal["whole", "late", "torn"] = "whole"
+    late_ms: int = 0
 
 
 class RefusedError(Exception):

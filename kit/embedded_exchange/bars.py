@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,10 @@ class Bars:
     def part(self, rows: slice) -> Bars:
         """Some of the rows."""
         return Bars(*(column[rows] for column in self._columns()))
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Bars:
+        """The rows for which ``keep`` is true."""
+        return Bars(*(column[keep] for column in self._columns()))
 
     def between(self, first_ms: int, last_ms: int) -> Bars:
         """The rows whose begin time lies in ``first_ms`` ... ``last_ms``, both ends included."""

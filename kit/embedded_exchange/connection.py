@@ -5,14 +5,17 @@ pump.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from kit.embedded_exchange.control import MAX_STREAMS, decide
+from kit.embedded_exchange.control import MAX_STREAMS, Change, decide
+from kit.embedded_exchange.frames import framed, wrapped
 from kit.words import Venue
 
 if TYPE_CHECKING:
@@ -57,15 +60,18 @@ class Connection:
         self.route = route
         self.address = address
         self.streams: dict[str, None] = {}
-        self.pings_unanswered = 0
+        self.number = port.next_number()
+        self.opened_at = datetime.now(UTC)
+        self.muted = self.frozen = False  # by a fault: nothing is sent, and nothing is read either
         self._port = port
         self._rules = rules
         self._socket = web.WebSocketResponse(
             autoping=False, compress=False, max_msg_size=_LONGEST_MESSAGE, timeout=1.0, writer_limit=_LARGEST_BACKLOG
         )
         self._transport: asyncio.Transport | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._messages: deque[float] = deque(maxlen=rules.messages_per_s)
-        self._opened = self._pinged = time.monotonic()
+        self.opened = self._pinged = time.monotonic()
         self._ping_payload: bytes | None = None
         self._ping_sent = 0.0
 
@@ -82,13 +88,15 @@ class Connection:
             self._add(self.route.streams)
             await self._listen()
         finally:
+            for task in self._tasks:
+                task.cancel()
             self._remove(tuple(self.streams))
             self._port.closed(self)
         return self._socket
 
     def send(self, frames: list[bytes]) -> None:
         """Writes ready-made frames at once; the event loop sends what the socket does not take now."""
-        if self._transport is None or self._transport.is_closing() or self._socket.closed:
+        if self.muted or self._transport is None or self._transport.is_closing() or self._socket.closed:
             return
         self._transport.write(b"".join(frames))
         if self._transport.get_write_buffer_size() > _LARGEST_BACKLOG:
@@ -103,11 +111,44 @@ class Connection:
         """Ends it with a close frame."""
         await self._socket.close(code=code, message=reason.encode())
 
+    @property
+    def venue(self) -> Venue:
+        """The venue of its first stream that exists; without one the port's own."""
+        return self._port.venue_of(self)
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols of its streams."""
+        return [instrument.symbol for instrument in self._port.instruments_of(self)]
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was opened."""
+        return time.monotonic() - self.opened
+
+    def disturb(self, *, muted: bool, frozen: bool) -> None:
+        """What faults want of it now. A frozen one leaves even TCP's data unread."""
+        if frozen != self.frozen and self._transport is not None and not self._transport.is_closing():
+            self._ping_payload = None  # nobody could have answered while it was frozen
+            (self._transport.pause_reading if frozen else self._transport.resume_reading)()
+        self.muted, self.frozen = muted, frozen
+
+    async def live_out(self) -> None:
+        """Ends it as at the end of its life."""
+        await self.close(1000, "Connection lifetime exceeded")
+
+    def announce_shutdown(self, now_ms: int) -> None:
+        """Tells the client that the server is about to end (documented for spot since 2026-05)."""
+        event = b'{"e":"serverShutdown","E":%d}' % now_ms
+        self.send([framed(wrapped("!serverShutdown", event) if self.route.combined else event)])
+
     async def keep_alive(self) -> None:
         """Called every second or so: pings, and drops who does not pong or has lived too long."""
+        if self.muted:
+            return
         now = time.monotonic()
-        if now - self._opened >= self._rules.life_s:
-            await self.close(1000, "Connection lifetime exceeded")
+        if now - self.opened >= self._rules.life_s:
+            await self.live_out()
         elif self._ping_payload is not None and now - self._ping_sent >= self._rules.pong_timeout_s:
             self.abort()
         elif now - self._pinged >= self._rules.ping_s and not self._socket.closed:
@@ -121,6 +162,7 @@ class Connection:
             if message.type is WSMsgType.PONG and bytes(message.data) == self._ping_payload:
                 self._ping_payload = None
             if self._too_fast():
+                self._port.too_fast()
                 await self.close(_POLICY_VIOLATION, "Too many requests")
             elif message.type is WSMsgType.PING:
                 await self._socket.pong(message.data)
@@ -141,7 +183,27 @@ class Connection:
         change = decide(text, list(self.streams), string_ids=self._rules.string_ids)
         if change is None:
             return
-        await self._socket.send_str(change.reply)
+        change, late_ms = self._port.disturbed(self, change)
+        if late_ms:
+            self._later(late_ms, change)
+        else:
+            await self._carry_out(change)
+
+    def _later(self, late_ms: int, change: Change) -> None:
+        async def carry_out() -> None:
+            await asyncio.sleep(late_ms / 1000)
+            with contextlib.suppress(ConnectionError):  # it may have ended meanwhile
+                await self._carry_out(change)
+
+        task = asyncio.create_task(carry_out())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, change: Change) -> None:
+        if self._socket.closed:
+            return
+        if not self.muted:
+            await self._socket.send_str(change.reply)
         self._add(change.subscribe)
         self._remove(change.unsubscribe)
 

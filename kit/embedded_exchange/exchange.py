@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from kit.embedded_exchange.clock import Clock
+from kit.embedded_exchange.faults.active import Faults
+from kit.embedded_exchange.faults.conductor import Conductor
+from kit.embedded_exchange.faults.endpoint import ControlEndpoint
+from kit.embedded_exchange.front import ledger_of
 from kit.embedded_exchange.klines import Row, Window, answer_rows
 from kit.embedded_exchange.market import Market
 from kit.embedded_exchange.port import Port, RequestRecord
@@ -27,7 +32,8 @@ class EmbeddedExchange:
     """Used as ``async with EmbeddedExchange(Settings(...)) as exchange``.
 
     ``spot`` and ``futures`` have ``rest`` and ``ws`` base URLs; ``requests`` logs every REST request in order;
-    ``clock.skew_ms`` may be changed while it runs.
+    ``clock.skew_ms`` may be changed while it runs, ``faults`` may be switched on and off, ``ledger`` tells what clients
+    did. ``control`` is the URL of the control endpoint where settings ask for one, otherwise None.
     """
 
     def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
@@ -35,23 +41,37 @@ class EmbeddedExchange:
         self.clock = clock or Clock(self.settings.skew_ms)
         self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED_REQUESTS)
         self.market = Market(self.settings, self.clock.now_ms())
-        self.spot = Port(self.settings, self.market, self.clock, self.requests, spot=True)
-        self.futures = Port(self.settings, self.market, self.clock, self.requests, spot=False)
+        self.faults = Faults(self.clock, self.settings.seed)
+        self.ledger = ledger_of(self.settings)
+        self.spot = self._port(spot=True)
+        self.futures = self._port(spot=False)
+        self.conductor = Conductor(self.faults, (self.spot, self.futures), self.market, self.clock)
+        self.control: str | None = None
+        self._stop: AsyncExitStack | None = None
+
+    def _port(self, *, spot: bool) -> Port:
+        shared = (self.settings, self.market, self.clock, self.requests)
+        return Port(*shared, spot=spot, faults=self.faults, ledger=self.ledger)
 
     async def __aenter__(self) -> Self:
-        await self.spot.start()
-        try:
-            await self.futures.start()
-        except OSError:
-            await self.spot.stop()
-            raise
+        async with AsyncExitStack() as stack:
+            for port in (self.spot, self.futures):
+                await port.start()
+                stack.push_async_callback(port.stop)
+            self.conductor.start()
+            stack.push_async_callback(self.conductor.stop)
+            if self.settings.control_port is not None:
+                endpoint = ControlEndpoint(self)
+                self.control = await endpoint.start(self.settings.host, self.settings.control_port)
+                stack.push_async_callback(endpoint.stop)
+            self._stop = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.spot.stop()
-        await self.futures.stop()
+        if self._stop is not None:
+            await self._stop.aclose()
 
     @property
     def connections(self) -> list[Connection]:
@@ -62,16 +82,17 @@ class EmbeddedExchange:
         """The truth: closed candles with open times in ``start_ms`` ... ``end_ms``, both included, as ``/klines`` rows.
 
         Twelve columns: times in milliseconds and trades as numbers, everything else as the decimal strings of the wire.
+        No fault touches them. Of a ticker that came back as another asset, the candles of both.
 
         Raises:
             UnknownWordError: no such symbol.
         """
-        instrument = self._instrument(venue, symbol)
+        newest = self._instrument(venue, symbol)
         now_ms = self.clock.now_ms()
         last_closed_ms = now_ms - now_ms % interval.ms - interval.ms
         window = Window(start_ms, min(end_ms, last_closed_ms), _ALL_ROWS, oldest=True)
-        table = answer_rows(instrument, self.market.tape(instrument), window, interval, now_ms)
-        return list(table.iter_rows())
+        assets = [*self.market.earlier(newest), (newest, self.market.tape(newest))]
+        return [row for asset, tape in assets for row in answer_rows(asset, tape, window, interval, now_ms).iter_rows()]
 
     def list_symbol(
         self,
@@ -93,7 +114,7 @@ class EmbeddedExchange:
         """
         moment = self.clock.now_ms() if at_ms is None else at_ms
         listed = self.market.list_symbol(venue, symbol, base=base, quote=quote, price=price, at_ms=moment, **details)
-        (self.spot if venue is Venue.SPOT else self.futures).wake()
+        self.conductor.renew()
         return listed
 
     def delist_symbol(self, venue: Venue, symbol: str) -> int:

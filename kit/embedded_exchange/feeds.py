@@ -11,6 +11,12 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kit.embedded_exchange.bars import Bar, flat_bar
+from kit.embedded_exchange.clock import Clock
+from kit.embedded_exchange.faults.active import Faults
+from kit.embedded_exchange.faults.events import Framing, silenced
+from kit.embedded_exchange.faults.events import framing as spoiled_framing
+from kit.embedded_exchange.faults.finals import early, planned
+from kit.embedded_exchange.faults.lines import stays_dead
 from kit.embedded_exchange.frames import event_writer, framed, wrapped
 from kit.errors import UnknownWordError
 from kit.words import Interval, Venue, parse_interval
@@ -34,6 +40,7 @@ class Feed(Generic[Client]):
         self.tape = tape
         self.interval = interval
         self.begin_ms = 0  # of the candle whose events are being sent
+        self.lied_ms = -1  # begin of the candle whose close was announced too early
         self.sent_trades = 0
         self.raw: dict[Client, None] = {}
         self.combined: dict[Client, None] = {}
@@ -56,16 +63,26 @@ class Feed(Generic[Client]):
         self.sent_trades = bar.trades
         return self._write(bar, now_ms, False)
 
-    def final_event(self, now_ms: int) -> bytes | None:
-        """The last event of the current candle; None for a candle without trades, which the exchange passes over in
-        silence.
-        """
+    def final_bar(self) -> Bar | None:
+        """The current candle at its close; None where it has no trades, which the exchange passes over in silence."""
         bar = self.tape.so_far(self.interval.ms, self.begin_ms, self.close_ms)
         if bar is None:
-            bar = self._after_the_end()
-        elif bar.trades == 0:
-            return None
-        return None if bar is None else self._write(bar, now_ms, True)
+            return self._after_the_end()
+        return bar if bar.trades or self.tape.announces_flat(self.begin_ms) else None
+
+    def early_event(self, now_ms: int) -> bytes | None:
+        """The open candle said to be closed: a lie, which only a fault tells."""
+        bar = self.tape.so_far(self.interval.ms, self.begin_ms, now_ms)
+        return None if bar is None else self.closed_event(bar, now_ms)
+
+    def closed_event(self, bar: Bar, now_ms: int) -> bytes:
+        """The final event of a candle."""
+        return self._write(bar, now_ms, True)
+
+    def follow(self, instrument: Instrument, tape: Tape) -> None:
+        """From now on the candles of another tape: the symbol means something else, or its past was changed."""
+        self.instrument, self.tape = instrument, tape
+        self._write = event_writer(instrument, self.interval.value, self.interval.ms)
 
     def _after_the_end(self) -> Bar | None:
         """A delisted contract goes on closing flat candles on a stream that is still subscribed (python-
@@ -78,10 +95,10 @@ class Feed(Generic[Client]):
         last = self.tape.so_far(self.interval.ms, last_ms, end_ms)
         return None if last is None else flat_bar(self.begin_ms, last.close)
 
-    def envelope(self, event: bytes) -> tuple[bytes, bytes]:
+    def envelope(self, event: bytes, framing: Framing = framed) -> tuple[bytes, bytes]:
         """The frames for raw and for combined listeners; empty where there are none."""
-        raw = framed(event) if self.raw else b""
-        return raw, framed(wrapped(self.name, event)) if self.combined else b""
+        raw = framing(event) if self.raw else b""
+        return raw, framing(wrapped(self.name, event)) if self.combined else b""
 
 
 class Wheel(Generic[Client]):
@@ -114,8 +131,15 @@ class Hub(Generic[Client]):
     PORTION = 50
 
     def __init__(
-        self, market: Market, settings: Settings, delivers: Callable[[Client, Venue], bool], *, spot: bool
+        self,
+        market: Market,
+        settings: Settings,
+        delivers: Callable[[Client, Venue], bool],
+        *,
+        spot: bool,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = Faults(Clock(), settings.seed) if faults is None else faults
         self._delivers = delivers
         self._market = market
         self._settings = settings
@@ -124,6 +148,7 @@ class Hub(Generic[Client]):
         self._dormant: defaultdict[str, dict[Client, bool]] = defaultdict(dict)
         self._wheels: dict[int, Wheel[Client]] = {}
         self._finals: list[tuple[int, int, Feed[Client], int]] = []
+        self._held_back: list[tuple[int, int, str, Bar]] = []  # finals that a fault delays
         self._count = 0
 
     def subscribe(self, client: Client, name: str, now_ms: int, *, combined: bool) -> None:
@@ -131,9 +156,12 @@ class Hub(Generic[Client]):
         found = self._resolve(name)
         if found is None:
             self._dormant[name][client] = combined
-        elif self._delivers(client, found[0].venue):
+        elif self._delivers(client, found[0].venue) and not self._stays_dead(found[0], name):
             feed = self._feeds.get(name) or self._new_feed(name, *found, now_ms)
             (feed.combined if combined else feed.raw)[client] = None
+
+    def _stays_dead(self, instrument: Instrument, name: str) -> bool:
+        return bool(self._faults) and stays_dead(self._faults, instrument.venue, instrument.symbol, name)
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """That client no longer gets that stream."""
@@ -157,29 +185,86 @@ class Hub(Generic[Client]):
                 for client, combined in self._dormant.pop(name).items():
                     self.subscribe(client, name, now_ms, combined=combined)
 
+    def renew(self, now_ms: int) -> None:
+        """After a change of the market or of the clock: feeds follow their symbol's tape, and begin with the candle
+        that is open now if theirs lies in the future.
+        """
+        for feed in self._feeds.values():
+            found = self._resolve(feed.name)
+            if found is not None:
+                feed.follow(found[0], self._market.tape(found[0]))
+            if feed.begin_ms > now_ms:
+                self._enter(feed, now_ms - now_ms % feed.interval.ms)
+
     def finals_due(self, now_ms: int) -> bool:
         """Some candle's final event should be on its way."""
-        return bool(self._finals) and self._finals[0][0] <= now_ms
+        return any(queue and queue[0][0] <= now_ms for queue in (self._finals, self._held_back))
 
     def finals(self, now_ms: int) -> Outbox[Client]:
         """A portion of the final events that are due. In portions, so that ``E`` is their true time even in a burst."""
         outbox: Outbox[Client] = {}
         for _ in range(self.PORTION):
-            if not self.finals_due(now_ms):
+            if not (self._finals and self._finals[0][0] <= now_ms):
                 break
             _, _, feed, begin_ms = heapq.heappop(self._finals)
             if self._feeds.get(feed.name) is feed and feed.begin_ms == begin_ms:
-                _post(outbox, feed, feed.final_event(now_ms))
+                self._post_final(outbox, feed, now_ms)
                 self._enter(feed, feed.close_ms)
+        while self._held_back and self._held_back[0][0] <= now_ms:
+            _, _, name, bar = heapq.heappop(self._held_back)
+            if name in self._feeds:
+                self._post(outbox, self._feeds[name], self._feeds[name].closed_event(bar, now_ms))
         return outbox
+
+    def _post_final(self, outbox: Outbox[Client], feed: Feed[Client], now_ms: int) -> None:
+        bar = feed.final_bar()
+        if bar is None:
+            return
+        if not self._faults:
+            self._post(outbox, feed, feed.closed_event(bar, now_ms))
+            return
+        for sending in planned(self._faults, feed.instrument, bar):
+            if sending.delay_ms:
+                self._count += 1
+                entry = (now_ms + sending.delay_ms, self._count, feed.name, sending.bar)
+                heapq.heappush(self._held_back, entry)
+            else:
+                self._post(outbox, feed, feed.closed_event(sending.bar, now_ms))
 
     def updates(self, steps: int, now_ms: int) -> Outbox[Client]:
         """The open candles' events whose turn came in ``steps`` times :attr:`STEP_MS` of real time."""
         outbox: Outbox[Client] = {}
         for wheel in self._wheels.values():
             for feed in wheel.turn(steps):
-                _post(outbox, feed, feed.open_event(now_ms))
+                self._post(outbox, feed, feed.open_event(now_ms))
+        if self._faults:
+            self._post_lies(outbox, now_ms)
         return outbox
+
+    def _post_lies(self, outbox: Outbox[Client], now_ms: int) -> None:
+        if not self._faults.named("finals_early"):
+            return
+        for feed in self._feeds.values():
+            left_ms = feed.close_ms - now_ms
+            if feed.lied_ms == feed.begin_ms or not 0 < left_ms <= feed.interval.ms:
+                continue
+            if early(self._faults, feed.instrument, feed.begin_ms, left_ms):
+                feed.lied_ms = feed.begin_ms
+                self._post(outbox, feed, feed.early_event(now_ms))
+
+    def _post(self, outbox: Outbox[Client], feed: Feed[Client], event: bytes | None) -> None:
+        if event is None:
+            return
+        framing: Framing = framed
+        if self._faults:
+            if silenced(self._faults, feed.instrument, feed.name):
+                return
+            framing = spoiled_framing(self._faults, feed.instrument)
+        raw, combined = feed.envelope(event, framing)
+        for client in feed.raw:
+            outbox.setdefault(client, []).append(raw)
+        for client in feed.combined:
+            outbox.setdefault(client, []).append(combined)
 
     def _new_feed(self, name: str, instrument: Instrument, interval: Interval, now_ms: int) -> Feed[Client]:
         feed: Feed[Client] = Feed(name, instrument, self._market.tape(instrument), interval)
@@ -220,13 +305,3 @@ class Hub(Generic[Client]):
         if period_ms not in self._wheels:
             self._wheels[period_ms] = Wheel(period_ms, self.STEP_MS)
         return self._wheels[period_ms]
-
-
-def _post(outbox: Outbox[Client], feed: Feed[Client], event: bytes | None) -> None:
-    if event is None:
-        return
-    raw, combined = feed.envelope(event)
-    for client in feed.raw:
-        outbox.setdefault(client, []).append(raw)
-    for client in feed.combined:
-        outbox.setdefault(client, []).append(combined)

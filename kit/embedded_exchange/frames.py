@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kit.embedded_exchange.bars import Bar
     from kit.embedded_exchange.instrument import Instrument, Scale
 
-_TEXT_FRAME = 0x81  # final fragment, opcode text (RFC 6455)
+TEXT_FRAME, BINARY_FRAME = 0x81, 0x82  # final fragment, opcode text or binary (RFC 6455)
 _SHORT, _MEDIUM = 125, 65_535
 
 
@@ -64,11 +64,11 @@ def wrapped(stream: str, event: bytes) -> bytes:
     return b'{"stream":"%b","data":%b}' % (stream.encode(), event)
 
 
-def framed(payload: bytes) -> bytes:
-    """A WebSocket text frame as servers send it: unmasked, in one piece."""
+def framed(payload: bytes, first_byte: int = TEXT_FRAME) -> bytes:
+    """A WebSocket frame as servers send it: unmasked, in one piece."""
     size = len(payload)
     if size <= _SHORT:
-        return struct.pack("!BB", _TEXT_FRAME, size) + payload
+        return struct.pack("!BB", first_byte, size) + payload
     if size <= _MEDIUM:
-        return struct.pack("!BBH", _TEXT_FRAME, 126, size) + payload
-    return struct.pack("!BBQ", _TEXT_FRAME, 127, size) + payload
+        return struct.pack("!BBH", first_byte, 126, size) + payload
+    return struct.pack("!BBQ", first_byte, 127, size) + payload

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
 from kit.embedded_exchange.answers import Answer, no_such_path, too_much
+from kit.embedded_exchange.clock import Clock
+from kit.embedded_exchange.faults.active import Faults
+from kit.embedded_exchange.faults.answers import spoiled, struck
+from kit.embedded_exchange.faults.fault import Fault
+from kit.embedded_exchange.ledger import Ledger
 from kit.embedded_exchange.rest import ENDPOINTS, Endpoint, Request, serve
-from kit.embedded_exchange.weights import Verdict, WeightPool
+from kit.embedded_exchange.weights import Decision, Verdict, WeightPool
 from kit.words import Venue
 
 if TYPE_CHECKING:
@@ -29,22 +35,35 @@ class Asked(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What is sent back, and the weight it cost."""
+    """What is sent back, the weight it cost, and how it is to be delivered (see :class:`Answer`)."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     weight: int
+    delivery: str = "whole"
+    late_ms: int = 0
 
 
 class Front:
     """Weighs each request and passes those that may be served to their endpoint. State: the weight pool."""
 
-    def __init__(self, market: Market, settings: Settings, *, spot: bool) -> None:
+    def __init__(
+        self,
+        market: Market,
+        settings: Settings,
+        *,
+        spot: bool,
+        faults: Faults | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self._faults = Faults(Clock(), settings.seed) if faults is None else faults
+        self._ledger = ledger_of(settings) if ledger is None else ledger
         self._market = market
         self._spot = spot
         self._venues = (Venue.SPOT,) if spot else (Venue.UM, Venue.CM)
         self._info: dict[str, tuple[tuple[int, int] | None, Answer | None]] = {}
+        self._pool_name = "spot" if spot else "futures"
         self._pool = WeightPool(
             settings.spot_weight_limit if spot else settings.futures_weight_limit,
             funding_limit=settings.funding_limit,
@@ -60,13 +79,40 @@ class Front:
         endpoint = ENDPOINTS[venue][asked.path]
         weight = endpoint.weigh(asked.params)
         decision = self._pool.take(asked.address, weight, now_ms, funding=endpoint.funding)
+        self._ledger.weighed(self._pool_name, asked.address, decision, now_ms)
+        fault = None
         if decision.verdict is Verdict.SERVED:
             micro = self._spot and asked.time_unit.upper() == "MICROSECOND"
-            request = Request(venue, self._market, asked.params, now_ms, self._pool.limit, microseconds=micro)
-            answer = self._remembered(asked, now_ms) or self._served(endpoint, request, asked)
+            limit = self._pool.limit
+            request = Request(venue, self._market, asked.params, now_ms, limit, self._faults, microseconds=micro)
+
+            def honest() -> Answer:
+                return self._remembered(asked, now_ms) or self._served(endpoint, request, asked)
+
+            fault = struck(self._faults, venue, asked.path, asked.params) if self._faults else None
+            if fault is None:
+                answer = honest()
+            else:
+                refusal = self._refusal(fault.fault, venue, asked, decision.used, now_ms)
+                answer = refusal or spoiled(fault, honest)
         else:
             answer = too_much(venue, decision, self._pool.limit, asked.address, now_ms)
+        self._ledger.answered(asked.path, answer.status, by_fault=fault is not None)
+        if answer.status == Verdict.LIMITED.value and answer.retry_after_s is not None:
+            self._ledger.told_to_wait(self._pool_name, asked.address, now_ms + answer.retry_after_s * 1000)
         return self._sent(answer, weight, decision.used, now_ms)
+
+    def _refusal(self, fault: Fault, venue: Venue, asked: Asked, used: int, now_ms: int) -> Answer | None:
+        """A refusal for weight that a fault wants, brought about as the honest ones are; None: it wants another."""
+        if fault.name == "rest_418":
+            decision = self._pool.ban(asked.address, int(fault.number("ban_s") * 1000), now_ms)
+        elif fault.name == "rest_429":
+            decision = Decision(Verdict.LIMITED, used, (now_ms // 60_000 + 1) * 60_000)
+        else:
+            return None
+        answer = too_much(venue, decision, self._pool.limit, asked.address, now_ms)
+        wait_s = fault.own.get("retry_after_s")
+        return replace(answer, retry_after_s=wait_s) if isinstance(wait_s, int) else answer
 
     def _remembered(self, asked: Asked, now_ms: int) -> Answer | None:
         """Futures exchange info of this minute: large, and rarely changed (its ``serverTime`` is stale there, too)."""
@@ -94,4 +140,10 @@ class Front:
                 headers["X-MBX-USED-WEIGHT"] = str(used)
         if answer.retry_after_s is not None:
             headers["Retry-After"] = str(answer.retry_after_s)
-        return Reply(answer.status, headers, answer.body, weight)
+        headers |= answer.headers
+        return Reply(answer.status, headers, answer.body, weight, answer.delivery, answer.late_ms)
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    """An empty ledger that knows the weight limits."""
+    return Ledger({"spot": settings.spot_weight_limit, "futures": settings.futures_weight_limit})

@@ -71,24 +71,38 @@ def _cm_window(ask: Ask, now_ms: int) -> Window:
 
 
 def rows_in(tape: Tape, window: Window, interval_ms: int, now_ms: int) -> Bars:
-    """The candles of a window; the last may be the still open one."""
+    """The candles of a window; the last may be the still open one.
+
+    Read in stretches that hold ``limit`` candles where none is missing, so one is mostly enough and only what is asked
+    for is computed.
+    """
     first_ms = max(window.first_ms, tape.listed_ms - tape.listed_ms % interval_ms)
     first_ms = -(-first_ms // interval_ms) * interval_ms
     last_ms = min(window.last_ms, now_ms if tape.end_ms is None else tape.end_ms - 1)
     last_ms -= last_ms % interval_ms
-    # Recordings may have gaps and are cheap to scan; the made-up market has none, so only what is asked for is
-    # computed.
-    reach_ms = (window.limit - 1) * interval_ms
-    if window.oldest and not tape.gaps:
-        last_ms = min(last_ms, first_ms + reach_ms)
-    elif not tape.gaps:
-        first_ms = max(first_ms, last_ms - reach_ms)
+    pieces: list[Bars] = []
+    left = window.limit
+    reach_ms = window.limit * interval_ms
+    while left > 0 and first_ms <= last_ms:
+        if window.oldest:
+            piece = _stretch(tape, first_ms, min(last_ms, first_ms + reach_ms - interval_ms), interval_ms, now_ms)
+            first_ms += reach_ms
+        else:
+            piece = _stretch(tape, max(first_ms, last_ms - reach_ms + interval_ms), last_ms, interval_ms, now_ms)
+            last_ms -= reach_ms
+        pieces.append(piece)
+        left -= len(piece)
+    bars = joined(pieces if window.oldest else pieces[::-1])
+    return bars.part(slice(0, window.limit) if window.oldest else slice(-window.limit, None))
+
+
+def _stretch(tape: Tape, first_ms: int, last_ms: int, interval_ms: int, now_ms: int) -> Bars:
     open_ms = now_ms - now_ms % interval_ms
     bars = tape.bars(interval_ms, first_ms, min(last_ms, open_ms - interval_ms))
     if first_ms <= open_ms <= last_ms:
         newest = tape.so_far(interval_ms, open_ms, now_ms)
         bars = joined([bars, Bars.of([newest])]) if newest is not None else bars
-    return bars.part(slice(0, window.limit) if window.oldest else slice(-window.limit, None))
+    return bars
 
 
 def row_table(bars: Bars, scales: Scales, interval_ms: int, *, microseconds: bool = False) -> pl.DataFrame:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
 from kit.embedded_exchange.connection import Connection, Route, Rules
+from kit.embedded_exchange.control import Change
+from kit.embedded_exchange.faults.active import Faults
+from kit.embedded_exchange.faults.lines import disturbed, refusal
 from kit.embedded_exchange.feeds import Hub
-from kit.embedded_exchange.front import TIME_UNIT_HEADER, Asked, Front
+from kit.embedded_exchange.front import TIME_UNIT_HEADER, Asked, Front, Reply
+from kit.embedded_exchange.ledger import Ledger
+from kit.words import Venue
 
 if TYPE_CHECKING:
     from collections import deque
 
     from kit.embedded_exchange.clock import Clock
     from kit.embedded_exchange.feeds import Outbox
+    from kit.embedded_exchange.instrument import Instrument
     from kit.embedded_exchange.market import Market
     from kit.embedded_exchange.settings import Settings
 
 _CATEGORIES = ("market", "public", "private")
 _LONGEST_LINE = 8190  # bytes of a URL; the real exchange took about 8000
+_LOOK_S = 0.1  # how often it is looked whether a client that gets no answer is still there
+_HALF_ARRIVES_S = 0.02  # a reset throws away what the client has not read yet
 _KEEP_ALIVE_S = 0.25  # how often connections are looked at for pings and ages
 
 
@@ -39,7 +49,15 @@ class Port:
     """A server on one port. ``rest`` and ``ws`` are its base URLs once it is started."""
 
     def __init__(
-        self, settings: Settings, market: Market, clock: Clock, requests: deque[RequestRecord], *, spot: bool
+        self,
+        settings: Settings,
+        market: Market,
+        clock: Clock,
+        requests: deque[RequestRecord],
+        *,
+        spot: bool,
+        faults: Faults,
+        ledger: Ledger,
     ) -> None:
         self.rest = ""
         self.ws = ""
@@ -49,7 +67,11 @@ class Port:
         self._clock = clock
         self._requests = requests
         self._spot = spot
-        self._front = Front(market, settings, spot=spot)
+        self._faults = faults
+        self._ledger = ledger
+        self._pool_name = "spot" if spot else "futures"
+        self._numbers = itertools.count(1 if spot else 2, 2)  # unique over both ports
+        self._front = Front(market, settings, spot=spot, faults=faults, ledger=ledger)
         self._rules = Rules(
             string_ids=spot or settings.futures_string_ids,
             messages_per_s=5 if spot else 10,
@@ -58,7 +80,7 @@ class Port:
             life_s=settings.connection_life_s,
         )
         self._hub: Hub[Connection] = Hub(
-            market, settings, lambda connection, venue: connection.route.delivers(venue), spot=spot
+            market, settings, lambda connection, venue: connection.route.delivers(venue), spot=spot, faults=faults
         )
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,11 +115,43 @@ class Port:
             await self._runner.cleanup()
 
     def wake(self) -> None:
-        """A symbol was listed: streams that were asked for before it existed begin."""
+        """The market or the clock changed: streams that were asked for before their symbol existed begin, others
+        follow theirs.
+        """
         self._hub.wake(self._clock.now_ms())
+        self._hub.renew(self._clock.now_ms())
+
+    def next_number(self) -> int:
+        """For a new connection."""
+        return next(self._numbers)
+
+    def venue_of(self, connection: Connection) -> Venue:
+        """The venue of a connection's first stream that exists; without one, what its route is for."""
+        if self._spot:
+            return Venue.SPOT
+        first = next(self.instruments_of(connection), None)
+        if first is not None:
+            return first.venue
+        return Venue.UM if connection.route.category else Venue.CM
+
+    def instruments_of(self, connection: Connection) -> Iterator[Instrument]:
+        """What its streams are about."""
+        for name in connection.streams:
+            found = self._market.by_stream_name(name.partition("@")[0], spot=self._spot)
+            if found is not None:
+                yield found
+
+    def disturbed(self, connection: Connection, change: Change) -> tuple[Change, int]:
+        """What faults make of a control message, and by how many ms its effect is late."""
+        return disturbed(self._faults, self.venue_of(connection), change) if self._faults else (change, 0)
+
+    def too_fast(self) -> None:
+        """A client sent too many messages."""
+        self._ledger.too_fast()
 
     def opened(self, connection: Connection) -> None:
         """A WebSocket connection is up."""
+        self._ledger.opened()
         self.connections.append(connection)
 
     def closed(self, connection: Connection) -> None:
@@ -132,17 +186,56 @@ class Port:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         route = route_of(request.path, request.query.get("streams", ""), spot=self._spot)
         if route is not None:
-            if request.headers.get("Upgrade", "").lower() != "websocket":
-                return web.Response(status=400, text="This is a WebSocket endpoint")
-            return await Connection(self, route, self._rules, request.remote or "").run(request)
-        return self._rest(request)
+            return await self._connect(request, route)
+        return await self._rest(request)
 
-    def _rest(self, request: web.Request) -> web.Response:
+    async def _connect(self, request: web.Request, route: Route) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return web.Response(status=400, text="This is a WebSocket endpoint")
+        self._ledger.attempt(self._pool_name)
+        venues = (Venue.SPOT,) if self._spot else (Venue.UM, Venue.CM)
+        how = refusal(self._faults, venues) if self._faults else None
+        if how == "http":
+            return web.Response(status=503, text="Service Unavailable")
+        if how == "reset":
+            _cut(request)
+            return web.Response(status=503)  # goes nowhere
+        return await Connection(self, route, self._rules, request.remote or "").run(request)
+
+    async def _rest(self, request: web.Request) -> web.StreamResponse:
         params = dict(request.query)
         asked = Asked(request.path, params, request.remote or "", request.headers.get(TIME_UNIT_HEADER, ""))
         reply = self._front.reply(asked, self._clock.now_ms())
         self._requests.append(RequestRecord(request.path, params, reply.weight, reply.status))
+        if reply.delivery == "late":
+            await _while_open(request, reply.late_ms / 1000)
+        if reply.delivery == "torn":
+            return await _send_half(request, reply)
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+
+def _cut(request: web.Request) -> None:
+    """Ends the TCP connection without a word."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _while_open(request: web.Request, seconds: float) -> None:
+    """Waits until the client gives up, at most that long."""
+    until = time.monotonic() + seconds
+    while request.transport is not None and time.monotonic() < until:  # noqa: ASYNC110  # aiohttp has no event for it
+        await asyncio.sleep(min(_LOOK_S, seconds))
+
+
+async def _send_half(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """Half of the body and then the end of the connection."""
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_length = len(reply.body)
+    await response.prepare(request)
+    await response.write(reply.body[: len(reply.body) // 2])
+    await asyncio.sleep(_HALF_ARRIVES_S)
+    _cut(request)
+    return response
 
 
 async def _kept_alive(connection: Connection) -> None:

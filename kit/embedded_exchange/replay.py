@@ -34,8 +34,6 @@ _PRICE_COLUMNS, _QUANTITY_COLUMNS, _TURNOVER_COLUMNS = (1, 2, 3, 4), (5, 9), (7,
 class ReplayTape:
     """A :class:`kit.embedded_exchange.tape.Tape` over recorded rows. A gap in the recording is a gap in the candles."""
 
-    gaps = True
-
     def __init__(self, rows: Bars, base_ms: int, now_ms: int) -> None:
         newest_ms = now_ms - now_ms % base_ms - base_ms
         self.base_ms = base_ms
@@ -49,6 +47,10 @@ class ReplayTape:
     def end(self, at_ms: int) -> None:
         """See :class:`kit.embedded_exchange.tape.Tape`."""
         self.end_ms = at_ms
+
+    def announces_flat(self, begin_ms: int) -> bool:  # noqa: ARG002  # Tape's own form
+        """See :class:`kit.embedded_exchange.tape.Tape`."""
+        return False
 
     def bars(self, length_ms: int, first_ms: int, last_ms: int) -> Bars:
         """See :class:`kit.embedded_exchange.tape.Tape`."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kit.embedded_exchange import funding, klines
 from kit.embedded_exchange.answers import Answer, RefusedError, answer, illegal, missing, refused
+from kit.embedded_exchange.faults.active import Faults
+from kit.embedded_exchange.faults.rest_tape import rest_tape
 from kit.embedded_exchange.weights import futures_klines_weight
 from kit.errors import UnknownWordError
 from kit.words import Interval, Venue, parse_interval
@@ -32,6 +34,7 @@ class Request:
     params: Mapping[str, str]
     now_ms: int
     weight_limit: int
+    faults: Faults
     microseconds: bool = False
 
     def number(self, name: str) -> int | None:
@@ -92,7 +95,10 @@ def candles(request: Request) -> Answer:
         raise refused("status")
     if not instrument.has_klines:
         return answer([])
-    bars = klines.rows_in(request.market.tape(instrument), window, interval.ms, request.now_ms)
+    tape = request.market.tape(instrument)
+    if request.faults:
+        tape = rest_tape(request.faults, instrument, tape, request.now_ms)
+    bars = klines.rows_in(tape, window, interval.ms, request.now_ms)
     body = klines.page_json(bars, instrument.scales, interval.ms, microseconds=request.microseconds)
     return Answer(200, body)
 

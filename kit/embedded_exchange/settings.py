@@ -74,6 +74,7 @@ class Settings:
     host: str = "127.0.0.1"
     spot_port: int = 0
     futures_port: int = 0
+    control_port: int | None = None  # None: there is no control endpoint
     symbols: int = 30
     seed: int = 1
     update_ms: int = 250

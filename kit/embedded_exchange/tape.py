@@ -28,11 +28,15 @@ _HOURS_BLOCK = 256  # hours aggregated at once and remembered; 15360 minutes are
 
 
 class Tape(Protocol):
-    """The truth about one instrument's candles. ``end_ms``: no trade from here on, or None."""
+    """The truth about one instrument's candles. Some between the first and the last may not exist."""
 
-    listed_ms: int
-    end_ms: int | None
-    gaps: bool  # some candles between the first and the last may not exist
+    @property
+    def listed_ms(self) -> int:
+        """The first moment of trading."""
+
+    @property
+    def end_ms(self) -> int | None:
+        """No trade from here on, or None."""
 
     @property
     def base_ms(self) -> int:
@@ -49,6 +53,9 @@ class Tape(Protocol):
     def end(self, at_ms: int) -> None:
         """From ``at_ms`` (a whole minute) on there are no candles."""
 
+    def announces_flat(self, begin_ms: int) -> bool:
+        """A candle that begins then has a final event even if nobody trades in it."""
+
 
 class MadeUpTape:
     """Candles as a pure function of (seed, venue, symbol, time), at the granularity of a minute, cut into seconds on
@@ -56,7 +63,6 @@ class MadeUpTape:
     """
 
     base_ms = SECOND_MS
-    gaps = False
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self.listed_ms = instrument.listed_ms
@@ -81,6 +87,10 @@ class MadeUpTape:
         self.end_ms = at_ms
         self._version += 1  # hours remembered until now may lie beyond the end
         self._done.clear()
+
+    def announces_flat(self, begin_ms: int) -> bool:  # noqa: ARG002  # Tape's own form
+        """See :class:`Tape`."""
+        return False
 
     def bars(self, length_ms: int, first_ms: int, last_ms: int) -> Bars:
         """See :class:`Tape`. Lengths under a minute divide it; longer ones are whole minutes."""

@@ -21,12 +21,13 @@ class Verdict(Enum):
 @dataclass(frozen=True)
 class Decision:
     """``used``: weight of this minute with this request, the header's number. ``until_ms``: end of the minute or the
-    ban.
+    ban. ``banned_before``: it came during a ban, so it is not the request that brought it about.
     """
 
     verdict: Verdict
     used: int
     until_ms: int
+    banned_before: bool = False
 
 
 @dataclass
@@ -57,13 +58,19 @@ class WeightPool:
         if client.window != now_ms // MINUTE_MS:
             client.window, client.used, client.refused = now_ms // MINUTE_MS, 0, 0
         if now_ms < client.banned_until_ms:
-            return Decision(Verdict.BANNED, client.used, client.banned_until_ms)
+            return Decision(Verdict.BANNED, client.used, client.banned_until_ms, banned_before=True)
         client.used += weight
         if funding and not self._funding_left(client, now_ms):
             return self._refuse(client, now_ms, (now_ms // FUNDING_WINDOW_MS + 1) * FUNDING_WINDOW_MS)
         if client.used > self.limit:
             return self._refuse(client, now_ms, (client.window + 1) * MINUTE_MS)
         return Decision(Verdict.SERVED, client.used, 0)
+
+    def ban(self, address: str, ban_ms: int, now_ms: int) -> Decision:
+        """Bans the client for that long, whatever it has used."""
+        client = self._clients[address]
+        client.banned_until_ms = max(client.banned_until_ms, now_ms + ban_ms)
+        return Decision(Verdict.BANNED, client.used, client.banned_until_ms)
 
     def _funding_left(self, client: _Client, now_ms: int) -> bool:
         window = now_ms // FUNDING_WINDOW_MS
