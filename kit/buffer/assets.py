@@ -9,6 +9,7 @@ nothing is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 import polars as pl
@@ -16,12 +17,19 @@ import polars as pl
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder
 from kit.errors import FolderError
+from kit.outside import MEGABYTE, UNREADABLE, read_bounded
+from kit.words import LAST_MS
 
 Boundaries = Mapping[str, Sequence[int]]
 """For each reused ticker the begin times (milliseconds, ascending) from which on it is the next asset."""
 
+MAX_BYTES = 16 * MEGABYTE  # an entry has some 50 bytes, and tickers are reused a few times a year
+
 MARK = "#"
 """Between a ticker and the number of its former asset; no symbol of the exchange has it."""
+
+
+_decoder = msgspec.json.Decoder(dict[str, list[Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]]])
 
 
 def load_assets(folder: Folder) -> Boundaries:
@@ -31,12 +39,10 @@ def load_assets(folder: Folder) -> Boundaries:
         FolderError: the file cannot be understood. Reading on would join two assets.
     """
     try:
-        data = folder.assets.read_bytes()
+        return _decoder.decode(read_bounded(folder.assets, MAX_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    try:
-        return msgspec.json.decode(data, type=dict[str, list[int]])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise FolderError(
             str(folder.assets), f"is damaged ({error}); it tells which tickers changed their asset: restore it"
         ) from error

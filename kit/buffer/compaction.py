@@ -6,7 +6,6 @@ build is decided from the file names alone; each build reads what is readable an
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ from kit.buffer.fills import number_after
 from kit.buffer.layout import BLOCK_SIZES, GRACE, CandleFile, Folder, sealed_after_ms
 from kit.buffer.read import POLARS_SCHEMA, Span, read_view
 from kit.buffer.view import Range, View, choose, superseded
+from kit.durable import sync_folder
+from kit.exchange_clock import unset_wall_s
 
 OVERLAYS_WORTH_A_BUILD = 24
 """While history is still being filled, blocks are not rebuilt for each page of it, only for so many files."""
@@ -152,13 +153,16 @@ def _retiring(view: View, cutoff_ms: int, interval_ms: int) -> list[Build]:
 
 def _delete_absorbed(folder: Folder) -> None:
     """Delete what no reader has chosen for ``GRACE``: what would not be read if the younger blocks were not there."""
-    cutoff = time.time() - GRACE.total_seconds()
+    cutoff = unset_wall_s() - GRACE.total_seconds()
     files = [
         file
         for file in folder.list_candle_files()
         if file.kind not in ("block", "retired") or (folder.candles / file.name).stat().st_mtime < cutoff
     ]
-    for file in superseded(files, choose(files, folder.interval.ms)):
+    unread = superseded(files, choose(files, folder.interval.ms))
+    if unread:
+        sync_folder(folder.candles)  # who wrote the blocks may have been killed before that
+    for file in unread:
         (folder.candles / file.name).unlink(missing_ok=True)
     inner = (folder.candles, folder.ledger, folder.revisions, folder.exchange_info, folder.funding)
     for place in (folder.base_dir, *inner):

@@ -70,7 +70,7 @@ class ExchangeInfoStore:
         """The rows of one version. FolderError when it is damaged."""
         try:
             rows: list[dict[str, Any]] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: names that are no UTF-8
             raise FolderError(str(path), f"cannot be read ({error}); if it is damaged, delete it") from error
         return rows
 

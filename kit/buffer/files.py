@@ -7,9 +7,10 @@ pyarrow only: the streamer must stay small.
 from __future__ import annotations
 
 import os
-import time
+import secrets
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -19,6 +20,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from kit.durable import naming, sync_folder
+from kit.exchange_clock import unset_wall_s
 from kit.words import Candle, Source
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -127,31 +130,30 @@ def write_table(path: Path, table: pa.Table, save_type: str) -> int:
 
 
 def write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
-    """Make ``path`` hold ``data`` whole, or leave what was there; it survives a power cut once this returns."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
+    """Make ``path`` hold ``data`` whole, or leave what was there; it survives a power cut once this returns.
+
+    Raises:
+        OSError: the disk refuses; names the file. ``path`` holds what it did, or ``data`` whole where only the folder
+            could not be made durable.
+    """
+    # A name of its own: a pid does not tell two writers apart that run as number 1 of their containers.
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    with naming(path):
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)  # noqa: PTH104 - the system calls of this function stand side by side
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, path)  # noqa: PTH104 - the system calls of this function stand side by side
+        except OSError:
+            with suppress(OSError):  # then it is removed by its age; what went wrong first is what is told
+                temporary.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and deletions inside ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_temporaries(folder: Path) -> int:
@@ -162,9 +164,9 @@ def remove_temporaries(folder: Path) -> int:
     removed = 0
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         try:
-            if time.time() - path.stat().st_mtime > ABANDONED_AFTER.total_seconds():
+            if unset_wall_s() - path.stat().st_mtime > ABANDONED_AFTER.total_seconds():
                 path.unlink()
                 removed += 1
-        except FileNotFoundError:
-            continue  # its writer was quicker
+        except OSError:
+            continue  # its writer was quicker, or the disk refuses: it is in nobody's way, and tried again
     return removed

@@ -15,8 +15,13 @@ import polars as pl
 from kit.buffer.files import candle_table, write_atomically, write_table
 from kit.buffer.layout import BLOCK_SIZES, CandleFile, Folder
 from kit.buffer.read import Span, read_candles
+from kit.durable import make_folder
 from kit.errors import FolderError
+from kit.outside import MEGABYTE, UNREADABLE, read_bounded
 from kit.words import Candle, Source, from_ms, to_ms, utc_now
+
+MAX_REVISIONS_BYTES = 1024 * MEGABYTE
+"""A revision has some 500 bytes; a file of this size would tell every candle of a large market anew."""
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +99,7 @@ def store_revisions(folder: Folder, revisions: Sequence[Revision]) -> None:
     """Make the new values readable, after what they replace has been recorded for ever."""
     if not revisions:
         return
-    folder.revisions.mkdir(exist_ok=True)
+    make_folder(folder.revisions)
     # Never a number that was used, even when the candle files that it came from are gone: these are kept for ever.
     used = [int(path.stem) for path in _revision_files(folder)]
     seq = max([next_seq(folder), *(number + 1 for number in used)])
@@ -116,8 +121,9 @@ def _revision_files(folder: Folder) -> list[Path]:
 
 def _revisions_in(path: Path) -> list[Revision]:
     try:
-        return [msgspec.json.decode(line, type=Revision) for line in path.read_bytes().splitlines()]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        lines = read_bounded(path, MAX_REVISIONS_BYTES).splitlines()
+        return [msgspec.json.decode(line, type=Revision) for line in lines]
+    except (OSError, *UNREADABLE) as error:
         raise FolderError(str(path), f"is damaged ({error}); nothing else reads it, so it may be deleted") from error
 
 

@@ -12,6 +12,8 @@ import polars as pl
 
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder
+from kit.buffer.read import READING_ERRORS
+from kit.durable import make_folder
 from kit.errors import FolderError
 
 SCHEMA = {
@@ -67,7 +69,7 @@ class FundingStore:
             merged = pl.concat([rows, kept]).unique(KEY, keep="first").sort(KEY)
             new = merged.join(kept, on=list(SCHEMA), how="anti", nulls_equal=True).height
             if new:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self._folder)
                 write_atomically(path, _bytes(merged))
                 changed += new
         return changed
@@ -79,8 +81,8 @@ class FundingStore:
 def _read(path: Path) -> pl.DataFrame:
     try:
         # As bytes: a path would be read as a pattern.
-        return pl.read_parquet(path.read_bytes())
-    except pl.exceptions.PolarsError as error:
+        return pl.read_parquet(path.read_bytes()).select(list(SCHEMA)).cast(pl.Schema(SCHEMA))
+    except READING_ERRORS as error:
         raise FolderError(str(path), f"cannot be read ({error}); if it is damaged, delete it") from error
 
 

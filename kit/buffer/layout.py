@@ -34,13 +34,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 from kit.buffer.files import write_atomically
+from kit.durable import make_folder
 from kit.errors import FolderError, FolderNotWritableError, FolderVersionError
+from kit.outside import MEGABYTE, read_bounded
 from kit.words import Interval, TradeType, from_ms, to_ms
 
 FORMAT_VERSION = 1
@@ -53,6 +56,13 @@ BLOCK_SIZES = (256, 64, 8)
 the window, and what one build costs, small."""
 
 KINDS = ("stream", "rest", "revision", "block", "retired")
+
+_TIME_WORD = r"\d{8}T\d{6}Z"
+# One spelling a file, so that two names never mean the same; 20 digits hold nanoseconds and each number of the flow.
+_NAME = re.compile(
+    rf"(?:(stream)_({_TIME_WORD})|({'|'.join(KINDS[1:])})_({_TIME_WORD})_({_TIME_WORD}))_(\d{{1,20}})\.(?:parquet|feather)",
+    re.ASCII,
+)
 
 
 def sealed_after_ms(interval: Interval) -> int:
@@ -91,18 +101,16 @@ def parse_time_word(word: str) -> int:
 
 def parse_name(name: str) -> CandleFile | None:
     """What a name says, or None when the file is not one of ours (temporary, a user's own, ...)."""
-    stem, _, suffix = name.partition(".")
-    parts = stem.split("_")
-    if suffix not in ("parquet", "feather") or parts[0] not in KINDS:
+    match = _NAME.fullmatch(name)
+    if match is None:
         return None
-    times = parts[1:-1]
-    if len(times) != (1 if parts[0] == "stream" else 2) or not parts[-1].isdecimal():
-        return None
+    stream, run_time, kind, first, last, seq = match.groups()
     try:
-        moments = [parse_time_word(word) for word in times]
-    except ValueError:
+        first_ms = parse_time_word(run_time or first)
+        last_ms = first_ms if stream else parse_time_word(last)
+    except ValueError:  # a month 13
         return None
-    return CandleFile(parts[0], moments[0], moments[-1], int(parts[-1]), name)
+    return CandleFile(stream or kind, first_ms, last_ms, int(seq), name) if 0 <= first_ms <= last_ms else None
 
 
 @dataclass(frozen=True)
@@ -181,10 +189,10 @@ class Folder:
             FolderVersionError: it has, in another format.
         """
         try:
-            written = json.loads(self.format_file.read_bytes())
+            written = json.loads(read_bounded(self.format_file, MEGABYTE))
         except FileNotFoundError:
             return False
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FolderVersionError(str(self.format_file), f"cannot be read as a format version: {error}") from error
         version = written.get("format_version") if isinstance(written, dict) else None
         if version != FORMAT_VERSION:
@@ -205,7 +213,7 @@ class Folder:
         """
         try:
             for path in (self.candles, self.ledger, self.revisions, self.exchange_info):
-                path.mkdir(parents=True, exist_ok=True)
+                make_folder(path)
             if not self.check_version():
                 write_atomically(self.format_file, json.dumps({"format_version": FORMAT_VERSION}).encode())
         except (FileExistsError, NotADirectoryError) as error:

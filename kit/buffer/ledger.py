@@ -11,9 +11,15 @@ import structlog
 
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder, time_word
+from kit.durable import sync_folder
+from kit.errors import NaiveTimeError
+from kit.outside import MEGABYTE, UNREADABLE, TooLargeError, read_bounded
 from kit.words import to_ms
 
 log = structlog.get_logger(__name__)
+
+MAX_BYTES = 64 * MEGABYTE
+"""64 records that each name 10000 symbols have 20 MB."""
 
 RECORDS_A_FILE = 64
 """A rewrite costs about 15 KB a period then, and a look-up reads one small file."""
@@ -24,7 +30,8 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     ``expected``: symbols that should have a candle. ``by_stream`` + ``by_rest`` + ``len(missing)`` + ``len(excused)``
     = ``expected``. ``complete``: nothing is missing. ``completed_at``: when that was first found to be so;
-    ``seconds_to_complete``: counted from the run time. ``started_at``: when the period's work began.
+    ``seconds_to_complete``: counted from the run time. ``started_at``: when the period's work began. These times are
+    the exchange's; ``clock_offset_ms`` is how far ahead of this machine's its clock was found to be then.
     """
 
     run_time: datetime
@@ -39,6 +46,7 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     started_at: datetime | None = None
     revised: int = 0
     filled: int = 0
+    clock_offset_ms: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The record as plain JSON values, times in UTC as ``2026-11-22T07:05:00Z``."""
@@ -76,6 +84,9 @@ class Ledger:
         for record in records:
             run_ms = to_ms(record.run_time)
             by_path.setdefault(self._path(run_ms), {})[run_ms] = record
+        # The streamer renames a slice before it makes the folder durable; what is called complete here must not outlive
+        # the candles that it was seen in.
+        sync_folder(self._folder.candles)
         for path, fresh in by_path.items():
             merged = self._read(path) | fresh
             lines = b"\n".join(msgspec.json.encode(merged[run_ms]) for run_ms in sorted(merged))
@@ -93,8 +104,11 @@ class Ledger:
 
     def _read(self, path: Path) -> dict[int, LedgerRecord]:
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_bounded(path, MAX_BYTES).splitlines()
         except FileNotFoundError:
+            return {}
+        except TooLargeError as error:
+            log.warning("ledger.damaged", path=str(path), error=str(error))
             return {}
         records = [record for line in lines if (record := _record_in(line, path)) is not None]
         return {to_ms(record.run_time): record for record in records}
@@ -105,7 +119,7 @@ def _record_in(line: bytes, path: Path) -> LedgerRecord | None:
     try:
         record = msgspec.json.decode(line, type=LedgerRecord)
         to_ms(record.run_time)
-    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: no UTF-8, or a time without a zone
+    except (NaiveTimeError, *UNREADABLE) as error:
         log.warning("ledger.damaged", path=str(path), error=str(error))
         return None
     return record

@@ -15,9 +15,6 @@ from typing import NoReturn
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet
 
 from kit.buffer.assets import asset_name, load_assets, ticker_of
 from kit.buffer.files import FLOAT_COLUMNS, VALUE_COLUMNS
@@ -27,6 +24,10 @@ from kit.errors import FolderError
 
 ATTEMPTS = 10
 """Listings tried when a chosen file is gone: each loss means that the flow compacted at that very moment."""
+
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+READING_ERRORS = (OSError, *POLARS_ERRORS)
+"""What polars raises for a file that is gone or damaged; a panic of its own is none of its errors."""
 
 KEY = ("symbol", "candle_begin_time")
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -118,7 +119,7 @@ def _read_tickers(
             view = view.without_retired()
         try:
             return read_view(folder, view, wanted, symbols=symbols, span=kept, text=text)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except READING_ERRORS as error:
             # polars has a word of its own for a file that vanished, or not, depending on when it did.
             if attempt == ATTEMPTS - 1 or all((folder.candles / file.name).exists() for file in view.files):
                 _blame(folder, view, error)
@@ -250,15 +251,17 @@ class Scan:
             yield frame.filter(*conditions).select(self.wanted) if conditions else frame.select(self.wanted)
 
 
-def _blame(folder: Folder, view: View, error: Exception) -> NoReturn:
+def _blame(folder: Folder, view: View, error: BaseException) -> NoReturn:
     """Say which file cannot be read; the error as it is when all can."""
     for file in view.files:
         path = folder.candles / file.name
         try:
-            pa.ipc.open_file(path).read_all() if path.suffix == ".feather" else pa.parquet.read_table(path)
+            # As readers do, alone, and all of it: what one library takes for sound another may not.
+            frame = pl.concat(pl.collect_all(Scan(folder, tuple(POLARS_SCHEMA), [], None).files([file])))
+            in_order(frame)
         except FileNotFoundError:
             continue
-        except (OSError, pa.ArrowException) as damage:
+        except READING_ERRORS as damage:
             raise FolderError(
                 str(path),
                 f"cannot be read ({damage}); if it is damaged, delete it: what it held of the window is fetched again",

@@ -46,6 +46,7 @@ class SliceWriter:
         self._lock = threading.Lock()
         self._rows: dict[int, dict[str, tuple[Candle, int]]] = {}
         self._unwritten: dict[int, int] = {}
+        self._too_late = 0
         self._exchange_ms = 0
         self._heard_at = time.monotonic()
         remove_temporaries(folder.candles)
@@ -78,18 +79,21 @@ class SliceWriter:
         with self._lock:
             work = {run_ms: (list(self._rows[run_ms].values()), count) for run_ms, count in self._unwritten.items()}
         horizon = self._exchange_now_ms() - 2 * self._sealed_after_ms
-        written: list[int] = []
-        rows = size = too_late = 0
-        for run_ms, (candles, count) in sorted(work.items(), reverse=True):
-            if run_ms < horizon:
-                too_late += count
-            else:
-                path = self._folder.stream_path(run_ms, self._incarnation)
-                size += write_table(path, candle_table(candles, Source.STREAM), self._folder.save_type)
-                written.append(run_ms)
-                rows += count
+        # Given up first: while the disk refuses, what can still be written must not be dropped for lack of room.
+        for run_ms in [run_ms for run_ms in work if run_ms < horizon]:
+            _, count = work.pop(run_ms)
             self._mark_written(run_ms, count)
+            self._too_late += count
         self._forget_before(horizon)
+        written: list[int] = []
+        rows = size = 0
+        for run_ms, (candles, count) in sorted(work.items(), reverse=True):
+            path = self._folder.stream_path(run_ms, self._incarnation)
+            size += write_table(path, candle_table(candles, Source.STREAM), self._folder.save_type)
+            self._mark_written(run_ms, count)
+            written.append(run_ms)
+            rows += count
+        too_late, self._too_late = self._too_late, 0
         return Flushed(tuple(written), rows, size, too_late)
 
     def _exchange_now_ms(self) -> int:

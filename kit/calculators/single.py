@@ -17,6 +17,7 @@ from kit.calculators.runner import SignalRunner
 from kit.calculators.source import CandleSource, source_of
 from kit.calculators.tables import pandas_by_symbol
 from kit.factors.users import Found, find_factors
+from kit.times import now_time
 from kit.waiting import wait_until
 from kit.words import parse_interval, to_ms
 
@@ -113,7 +114,7 @@ def empty_candles() -> pd.DataFrame:
 
 def seconds_left(run_time: datetime, expire_sec: float) -> float:
     """Seconds from now until ``expire_sec`` after the run time; never negative: what is there is always looked at."""
-    return max(0.0, run_time.timestamp() + expire_sec - datetime.now(run_time.tzinfo).timestamp())
+    return max(0.0, run_time.timestamp() + expire_sec - now_time().timestamp())
 
 
 def window_of(source: CandleSource) -> int:

@@ -9,13 +9,16 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
 from kit.buffer.files import remove_temporaries, write_table
 from kit.buffer.layout import Folder, parse_time_word, time_word
+from kit.buffer.read import POLARS_ERRORS
 from kit.calculators.result import FactorResult
+from kit.durable import make_folder
 from kit.errors import FolderError
 from kit.words import from_ms, to_ms
 
@@ -23,6 +26,13 @@ KEPT = 256
 """Run times kept: 21 hours of 5m candles, some 50 MB for 750 symbols and 30 factors. Older ones are computed anew."""
 
 _META = b"bmac_factors"
+
+
+class _Told(msgspec.Struct):
+    """What stands in a file's metadata."""
+
+    missing: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
 class FactorStore:
@@ -34,7 +44,7 @@ class FactorStore:
     def put(self, result: FactorResult) -> Path:
         """Write a run time's factors, replacing earlier ones of it, and delete what is too old; the file's path.
         OSError when the disk refuses."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         told = {"missing": result.missing, "errors": result.errors}
         table = result.frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         table = table.replace_schema_metadata({_META: json.dumps(told, ensure_ascii=False).encode()})
@@ -50,13 +60,13 @@ class FactorStore:
         path = self._file(to_ms(run_time))
         try:
             table = pa.parquet.read_table(pa.BufferReader(path.read_bytes()))
-            told = json.loads((table.schema.metadata or {})[_META])
+            told = msgspec.json.decode((table.schema.metadata or {})[_META], type=_Told)
+            frame = pl.DataFrame(table.replace_schema_metadata(None))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException, *POLARS_ERRORS) as error:
             raise FolderError(str(path), f"cannot be read ({error}); if it is damaged, delete it") from error
-        frame = pl.DataFrame(table.replace_schema_metadata(None))
-        return FactorResult(from_ms(to_ms(run_time)), frame, tuple(told["missing"]), tuple(told["errors"]))
+        return FactorResult(from_ms(to_ms(run_time)), frame, told.missing, told.errors)
 
     def run_times_ms(self) -> list[int]:
         """The run times that are stored, in milliseconds, oldest first."""

@@ -17,8 +17,11 @@ import msgspec
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import GRACE, CandleFile, Folder, parse_name, sealed_after_ms
 from kit.buffer.read import Span
+from kit.outside import MEGABYTE, UNREADABLE, read_bounded
 from kit.resample.series import Series
 from kit.words import MILLISECOND
+
+MAX_BYTES = 64 * MEGABYTE  # a file of the base market takes 100 bytes
 
 Stamp = tuple[int, int]
 """Time of the last change in nanoseconds, and size: a slice is written anew under its name while finals come in."""
@@ -56,8 +59,8 @@ def state_now(folder: Folder, series: Series, listing: Listing, run_ms: int) -> 
 def load_state(path: Path) -> State | None:
     """The kept state; None when there is none, or none that can be read: then everything is made again."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=State)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(read_bounded(path, MAX_BYTES), type=State)
+    except (FileNotFoundError, *UNREADABLE):
         return None
 
 

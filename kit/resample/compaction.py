@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import polars as pl
 import pyarrow as pa
 
@@ -12,6 +10,7 @@ from kit.buffer.fills import number_after
 from kit.buffer.layout import BLOCK_SIZES, GRACE, CandleFile
 from kit.buffer.read import Span, read_view
 from kit.buffer.view import View, choose, superseded
+from kit.exchange_clock import unset_wall_s
 from kit.resample.series import SeriesFolder
 from kit.resample.windows import COLUMNS
 
@@ -64,7 +63,7 @@ def _while_smaller(newest_first: list[CandleFile], size: int, step_ms: int) -> l
 
 
 def _delete_unread(folder: SeriesFolder, oldest_ms: int) -> None:
-    cutoff = time.time() - GRACE.total_seconds()
+    cutoff = unset_wall_s() - GRACE.total_seconds()
     files = folder.list_candle_files()
     settled = [file for file in files if file.kind != "block" or (folder.candles / file.name).stat().st_mtime < cutoff]
     unread = superseded(settled, choose(settled, folder.interval.ms))

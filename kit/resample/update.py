@@ -14,6 +14,7 @@ from kit.buffer.files import VALUE_COLUMNS, remove_temporaries
 from kit.buffer.layout import BLOCK_SIZES, Folder, parse_name
 from kit.buffer.read import Span, read_candles
 from kit.config_model import MarketConfig
+from kit.durable import make_folder, sync_folder
 from kit.resample.changes import dirty_spans, list_stamped, load_state, save_state, state_now
 from kit.resample.compaction import tidy, write_candles
 from kit.resample.series import Series, SeriesFolder, series_of
@@ -47,7 +48,7 @@ def update_resample(folder: Folder, config: MarketConfig, run_time: datetime) ->
     if series is None or newest_ms is None:
         return 0
     path = series.state_path(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     kept = load_state(path)
     # A run time in the past is worked in without forgetting what is newer; one in the future brings no candles.
     reached_ms = min(newest_ms, max(run_ms - run_ms % series.base.ms, kept.run_ms if kept is not None else 0))
@@ -91,6 +92,9 @@ def _make_all(folder: Folder, series: Series, window: Span) -> int:
     # that are about to open one look again, and find the new blocks.
     for path in replaced:
         path.unlink(missing_ok=True)
+    # Those deletions must not be undone by a power cut once the state says that all is made.
+    for place in {path.parent for path in replaced}:
+        sync_folder(place)
     return written
 
 
@@ -109,7 +113,7 @@ def _of_each_offset(
         candles = windows.of_offset(offset_ms)
         if candles.height:
             target = series.folder(folder, offset_ms)
-            target.candles.mkdir(parents=True, exist_ok=True)
+            make_folder(target.candles)
             add(target, candles)
         return candles.height
 
