@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
@@ -19,13 +18,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from kit.buffer import compaction
+from kit.buffer.assets import MARK, add_boundary, load_assets, ticker_of
 from kit.buffer.compaction import compact
 from kit.buffer.files import SCHEMA, VALUE_COLUMNS
 from kit.buffer.fills import differences, read_revisions, store_rest, store_revisions, stored_candles
 from kit.buffer.layout import sealed_after_ms
+from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.read import Span, read_candles
 from kit.buffer.slices import SliceWriter
-from kit.words import Candle, Interval
+from kit.market import Market
+from kit.words import Candle, Interval, from_ms
+from tests.buffer.disk import ACCIDENTS, Accident, Crash, How, disk_with
 from tests.builders import MINUTE, NOON, candle, folder_in
 
 SYMBOLS = ("AUSDT", "BUSDT", "龙虾USDT", "BTCUSDT_261225")
@@ -35,12 +38,11 @@ Key = tuple[str, int]
 Stored = dict[Key, tuple[Candle, str]]
 
 
-class Crash(BaseException):
-    """The process dies here."""
-
-
 class BufferMachine(RuleBasedStateMachine):
-    """``model`` is what a reader must see: the candle and its source by symbol and begin time."""
+    """``model`` is what a reader must see: the candle and its source by ticker and begin time.
+
+    ``boundaries`` are the begin times from which a ticker is another asset; ``records`` is the ledger.
+    """
 
     save_type = "parquet"
 
@@ -51,16 +53,16 @@ class BufferMachine(RuleBasedStateMachine):
         self.now_ms = self.latest_ms = NOON + minute * MINUTE
         self.model: Stored = {}
         self.pending: dict[Key, Candle] = {}
-        self.revised: list[tuple[Candle, Candle]] = []
-        self.stack = ExitStack()
-        # Durability is the kernel's; what is tested here is the order of things.
-        self.stack.enter_context(mock.patch("os.fsync"))
+        self.boundaries: dict[str, list[int]] = {}
+        self.records: dict[int, LedgerRecord] = {}
+        config = {"interval": "1m", "trade_type": "usdt_perp", "save_type": self.save_type, "num_candles": 10_000}
+        (self.path / "config.json").write_text(json.dumps(config))
+        self.market = Market(self.path)
         self.restart()
 
     def teardown(self) -> None:
-        if hasattr(self, "stack"):
+        if hasattr(self, "path"):
             self.other_programs_read_every_file()
-            self.stack.close()
             shutil.rmtree(self.path)
 
     def restart(self) -> None:
@@ -84,16 +86,21 @@ class BufferMachine(RuleBasedStateMachine):
             if self.writer.add(row, self.now_ms + 300, self.now_ms + 310):
                 self.pending[symbol, row.begin_ms] = row
 
-    @rule(crash_at=st.none() | st.integers(0, 5))
-    def streamer_flushes(self, crash_at: int | None) -> None:
+    @rule(accident=ACCIDENTS)
+    def streamer_flushes(self, accident: Accident | None) -> None:
         horizon_ms = self.latest_ms - 2 * SEALED_MS
         after = dict(self.model)
         for key, row in self.pending.items():
             if row.begin_ms + MINUTE >= horizon_ms:
                 after.setdefault(key, (row, "stream"))
-        if self.crashes(crash_at, self.writer.flush, after):
-            self.restart()
-        self.pending = {}
+        match self.suffers(accident, self.writer.flush, after, whole_periods=True):
+            case "died":
+                self.restart()
+            case "refused":
+                assert self.writer.pending, "what a full disk refused is forgotten"
+            case _:
+                assert not self.writer.pending
+                self.pending = {}
 
     @rule()
     def streamer_restarts(self) -> None:
@@ -104,9 +111,9 @@ class BufferMachine(RuleBasedStateMachine):
         count=st.integers(1, 90),
         symbols=st.sets(st.sampled_from(SYMBOLS), min_size=1),
         variant=st.integers(0, 1),
-        crash_at=st.none() | st.integers(0, 2),
+        accident=ACCIDENTS,
     )
-    def rest_fills(self, back: int, count: int, symbols: set[str], variant: int, crash_at: int | None) -> None:
+    def rest_fills(self, back: int, count: int, symbols: set[str], variant: int, accident: Accident | None) -> None:
         """What the flow asked for because it was missing; of the newest periods the stream may have had it since."""
         racing_ms = self.now_ms - 3 * SEALED_MS
         first_ms = self.now_ms - back * MINUTE
@@ -114,15 +121,16 @@ class BufferMachine(RuleBasedStateMachine):
             candle(symbol, begin_ms, variant)
             for symbol in sorted(symbols)
             for begin_ms in range(first_ms, min(first_ms + count * MINUTE, self.now_ms), MINUTE)
-            if (symbol, begin_ms) not in self.model or begin_ms + MINUTE >= racing_ms
+            if begin_ms >= max(self.boundaries.get(symbol, [0]))  # nobody asks for what was another asset
+            and ((symbol, begin_ms) not in self.model or begin_ms + MINUTE >= racing_ms)
         ]
         after = {(row.symbol, row.begin_ms): (row, "rest") for row in rows} | self.model
-        self.crashes(
-            crash_at, lambda: store_rest(self.folder, rows, received_ms=self.now_ms, racing_from_ms=racing_ms), after
+        self.suffers(
+            accident, lambda: store_rest(self.folder, rows, received_ms=self.now_ms, racing_from_ms=racing_ms), after
         )
 
-    @rule(data=st.data(), crash_at=st.none() | st.integers(0, 3))
-    def exchange_says_otherwise(self, data: st.DataObject, crash_at: int | None) -> None:
+    @rule(data=st.data(), accident=ACCIDENTS)
+    def exchange_says_otherwise(self, data: st.DataObject, accident: Accident | None) -> None:
         if not self.model:
             return
         keys = data.draw(st.sets(st.sampled_from(sorted(self.model)), min_size=1, max_size=3))
@@ -130,7 +138,7 @@ class BufferMachine(RuleBasedStateMachine):
         revisions = differences(self.model, truth, "test")
         after = self.model | {(row.symbol, row.begin_ms): (row, "revision") for row in (each.new for each in revisions)}
         before = len(read_revisions(self.folder))
-        if not self.crashes(crash_at, lambda: store_revisions(self.folder, revisions), after):
+        if self.suffers(accident, lambda: store_revisions(self.folder, revisions), after) == "did it":
             assert len(read_revisions(self.folder)) == before + len(revisions)
         recorded = {(each.old, each.new) for each in read_revisions(self.folder)}
         for each in revisions:
@@ -142,22 +150,22 @@ class BufferMachine(RuleBasedStateMachine):
         gone=st.sampled_from([(), (), SYMBOLS[:1], SYMBOLS[1:3], SYMBOLS]),
         grace=st.sampled_from([0.0, 1e9]),
         filling=st.booleans(),
-        crash_at=st.none() | st.integers(0, 12),
+        accident=ACCIDENTS,
     )
     def flow_compacts(
-        self, window: int, gone: tuple[str, ...], grace: float, filling: bool, crash_at: int | None
+        self, window: int, gone: tuple[str, ...], grace: float, filling: bool, accident: Accident | None
     ) -> None:
         active = [symbol for symbol in SYMBOLS if symbol not in gone]
         window_ms = self.now_ms - (window - 1) * MINUTE
         # What the market's symbols had before the window may go; nothing else may.
-        may_go = {key for key in self.model if key[1] + MINUTE < window_ms and key[0] in active}
+        may_go = {key for key in self.model if key[1] + MINUTE < window_ms and self.name_of(key) in active}
 
         def work() -> None:
             compact(self.folder, exchange_ms=self.now_ms, window_ms=window_ms, active=active, filling=filling)
 
         with mock.patch.object(compaction, "GRACE", mock.Mock(total_seconds=lambda: grace - 1)):
-            self.crashes(crash_at, work, self.model, may_go)
-            self.crashes(None, work, self.model, may_go)
+            self.suffers(accident, work, self.model, may_go)
+            self.suffers(None, work, self.model, may_go)
             assert self.is_compacted(window_ms, filling=filling), "a second compaction would build again"
 
     def is_compacted(self, window_ms: int, *, filling: bool) -> bool:
@@ -165,61 +173,133 @@ class BufferMachine(RuleBasedStateMachine):
         files = self.folder.list_candle_files()
         return not compaction.plan(files, interval_ms=MINUTE, sealed_ms=sealed_ms, window_ms=window_ms, filling=filling)
 
-    def crashes(
-        self, crash_at: int | None, work: Callable[[], object], after: Stored, may_go: set[Key] | None = None
-    ) -> bool:
-        """Do it, perhaps dying just before or just after one of the steps on disk; whether it died.
+    @rule(symbol=st.sampled_from(SYMBOLS), back=st.integers(0, 300), accident=ACCIDENTS)
+    def ticker_comes_back_as_another_asset(self, symbol: str, back: int, accident: Accident | None) -> None:
+        begin_ms = self.now_ms - back * MINUTE
+        known = self.boundaries.get(symbol, [])
+        after = {**self.boundaries, symbol: sorted({*known, begin_ms})}
+        try:
+            with disk_with(accident, lambda: None):
+                add_boundary(self.folder, symbol, begin_ms)
+        except (Crash, OSError):
+            assert load_assets(self.folder) in ({**self.boundaries}, after)
+        else:
+            assert load_assets(self.folder) == after
+        self.boundaries = {ticker: list(moments) for ticker, moments in load_assets(self.folder).items()}
+        assert self.stored() == self.model
 
-        Every candle must then be as it was (``model``), or as it was to be (``after``); which is the model from now on.
-        """
-        steps = 0
-
-        def dying(real: Callable[..., object], *, around: bool) -> Callable[..., object]:
-            def step(*args: object, **names: object) -> object:
-                nonlocal steps
-                steps += 1
-                if crash_at is not None and steps == crash_at // 2 + 1 and not around:
-                    raise Crash
-                result = real(*args, **names)
-                if crash_at is not None and steps == crash_at // 2 + 1:
-                    raise Crash
-                return result
-
-            return step
-
-        odd = crash_at is not None and crash_at % 2 == 1
+    @rule(back=st.integers(0, 200), count=st.integers(1, 70), missing=st.booleans(), accident=ACCIDENTS)
+    def flow_keeps_the_ledger(self, back: int, count: int, missing: bool, accident: Accident | None) -> None:
+        first_ms = self.now_ms - back * MINUTE
+        fresh = {
+            run_ms: record(run_ms, missing=missing) for run_ms in range(first_ms, first_ms + count * MINUTE, MINUTE)
+        }
+        after = self.records | fresh
         crashed = False
         try:
-            with (
-                mock.patch("os.rename", dying(os.rename, around=odd)),
-                mock.patch.object(Path, "unlink", dying(Path.unlink, around=odd)),
-            ):
+            with disk_with(accident, lambda: self.check_ledger(after)):
+                Ledger(self.folder).put(fresh.values())
+        except (Crash, OSError):
+            crashed = True
+        self.check_ledger(after)
+        self.records = Ledger(self.folder).between(NOON - 10**9, NOON + 10**12) if crashed else after
+        assert all(self.market.ledger(from_ms(run_ms)) == kept for run_ms, kept in list(self.records.items())[:5])
+
+    def check_ledger(self, after: dict[int, LedgerRecord]) -> None:
+        """Each record is as it was or as it is to be; none is lost."""
+        found = Ledger(self.folder).between(min(after), max(after))
+        assert not self.records.keys() - found.keys(), "a record is lost"
+        assert all(kept in (self.records.get(run_ms), after.get(run_ms)) for run_ms, kept in found.items())
+
+    def suffers(
+        self,
+        accident: Accident | None,
+        work: Callable[[], object],
+        after: Stored,
+        may_go: set[Key] | None = None,
+        *,
+        whole_periods: bool = False,
+    ) -> str:
+        """Do it on a disk with that accident; whether the process ``did it``, ``died`` or was ``refused``.
+
+        Every candle must then be as it was (``model``), or as it was to be (``after``), between any two system calls
+        too; what it is then is the model from now on. ``whole_periods``: the new candles of a period appear together.
+        """
+        end = "did it"
+
+        def look() -> None:
+            self.check(self.stored(), self.model, after, may_go, whole_periods=whole_periods)
+
+        try:
+            with disk_with(accident, look):
                 work()
         except Crash:
-            crashed = True
+            end = "died"
+        except OSError:
+            assert accident is not None
+            assert accident.how is How.FULL
+            end = "refused"
         before, self.model = self.model, self.stored()
-        allowed = [before, after] if crashed else [after]
-        for key, value in self.model.items():
-            assert value in [each.get(key) for each in allowed], f"{key} became {value}"
-        lost = (before if crashed else after).keys() - self.model.keys() - (may_go or set())
-        assert not lost, f"lost {sorted(lost)[:3]}"
-        return crashed
+        expected = after if end == "did it" else before
+        self.check(self.model, expected, after, may_go, whole_periods=whole_periods)
+        return end
 
     # What must hold.
+
+    @staticmethod
+    def check(now: Stored, before: Stored, after: Stored, may_go: set[Key] | None, *, whole_periods: bool) -> None:
+        for key, value in now.items():
+            assert value in (before.get(key), after.get(key)), f"{key} became {value}"
+        lost = before.keys() - now.keys() - (may_go or set())
+        assert not lost, f"lost {sorted(lost)[:3]}"
+        if whole_periods:
+            new = after.keys() - before.keys()
+            seen, unseen = ({begin_ms for _, begin_ms in keys} for keys in (new & now.keys(), new - now.keys()))
+            assert not seen & unseen, "half of a period's slice is readable"
+
+    def name_of(self, key: Key) -> str:
+        """The asset whose candle that is: ``AUSDT#1`` before the first boundary of AUSDT."""
+        ticker, begin_ms = key
+        number = next((n for n, at in enumerate(self.boundaries.get(ticker, []), start=1) if begin_ms < at), None)
+        return ticker if number is None else f"{ticker}{MARK}{number}"
 
     def stored(self) -> Stored:
         frame = read_candles(self.folder, retired=True)
         keys = list(zip(frame["symbol"].cast(pl.String), frame["candle_begin_time"].dt.epoch("ms"), strict=True))
         assert keys == sorted(set(keys)), "not sorted, or a candle twice"
+        by_ticker = [(ticker_of(name), begin_ms) for name, begin_ms in keys]
+        assert [self.name_of(key) for key in by_ticker] == [name for name, _ in keys], "two assets are joined"
         begin_ms = pl.col("candle_begin_time").dt.epoch("ms")
         plain = frame.with_columns(pl.col("symbol", "source").cast(pl.String), begin_ms)
         rows = plain.drop("received_time").rows()
-        return {(row[0], row[1]): (Candle(*row[:-1]), row[-1]) for row in rows}
+        return {key: (Candle(key[0], *row[1:-1]), row[-1]) for key, row in zip(by_ticker, rows, strict=True)}
+
+    @rule(last=st.integers(1, 400), back=st.integers(0, 400))
+    def user_reads(self, last: int, back: int) -> None:
+        """The public reader says the same, of what has not been retired."""
+        if any(file.kind == "retired" for file in self.folder.list_candle_files()):
+            return
+        run_ms = self.now_ms - back * MINUTE
+        ready = {self.name_of(key) for key in self.model if key[1] + MINUTE == run_ms}
+        assert self.market.ready(from_ms(run_ms)) == ready
+        assert self.market.symbols() == sorted({self.name_of(key) for key in self.model})
+        newest_ms = max((begin_ms for _, begin_ms in self.model), default=0)
+        frame = self.market.candles(columns=["close"], last=last, source=True)
+        read = zip(
+            frame["symbol"], frame["candle_begin_time"].dt.epoch("ms"), frame["close"], frame["source"], strict=True
+        )
+        assert list(read) == sorted(
+            (self.name_of(key), key[1], row.close, source)
+            for key, (row, source) in self.model.items()
+            if key[1] > newest_ms - last * MINUTE
+        )
 
     @rule(data=st.data())
     def reader_narrows(self, data: st.DataObject) -> None:
         whole = read_candles(self.folder, retired=True)
-        symbols = data.draw(st.none() | st.lists(st.sampled_from([*SYMBOLS, "NONE"]), unique=True), label="symbols")
+        symbols = data.draw(
+            st.none() | st.lists(st.sampled_from([*SYMBOLS, "NONE", f"AUSDT{MARK}1"]), unique=True), label="symbols"
+        )
         columns = data.draw(st.lists(st.sampled_from([*VALUE_COLUMNS, "source"]), unique=True), label="columns")
         first = self.now_ms - data.draw(st.integers(0, 400), label="first") * MINUTE
         span = Span(first, first + data.draw(st.integers(0, 300), label="length") * MINUTE)
@@ -243,3 +323,16 @@ class BufferMachine(RuleBasedStateMachine):
             query = "select count(*), count(distinct symbol) from read_parquet(?)"
             names = set(table["symbol"].to_pylist())
             assert duckdb.execute(query, [path]).fetchall() == [(table.num_rows, len(names))]
+
+
+def record(run_ms: int, *, missing: bool) -> LedgerRecord:
+    """A record of that run time."""
+    return LedgerRecord(
+        run_time=from_ms(run_ms),
+        expected=2,
+        by_stream=1,
+        by_rest=0 if missing else 1,
+        missing=["AUSDT"] if missing else [],
+        excused={},
+        complete=not missing,
+    )

@@ -24,6 +24,6 @@ BOUNDS = {
 }
 
 TestParquetBufferInAnyOrder = ParquetMachine.TestCase
-TestParquetBufferInAnyOrder.settings = settings(max_examples=10, stateful_step_count=40, **BOUNDS)
+TestParquetBufferInAnyOrder.settings = settings(max_examples=8, stateful_step_count=35, **BOUNDS)
 TestFeatherBufferInAnyOrder = FeatherMachine.TestCase
-TestFeatherBufferInAnyOrder.settings = settings(max_examples=5, stateful_step_count=30, **BOUNDS)
+TestFeatherBufferInAnyOrder.settings = settings(max_examples=4, stateful_step_count=30, **BOUNDS)
