@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -15,11 +15,18 @@ from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.files import VALUE_COLUMNS
 from kit.buffer.layout import Folder
 from kit.buffer.read import KEY, Span, read_candles
-from kit.config import load_config
+from kit.config import CONFIG_NAME, MAX_BYTES, load_config
 from kit.errors import FolderError
+from kit.outside import UNREADABLE, read_bounded
 from kit.words import parse_interval, parse_trade_type, to_ms
 
 EXCHANGE_INFO = "exginfo"
+
+
+class _Window(msgspec.Struct):
+    """What is read of a config here."""
+
+    num_candles: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1500
 
 
 class CandleFileReader:
@@ -81,9 +88,10 @@ class CandleFileReader:
         """The window of the config beside the folder; None when the folder was copied without it, or it is no config:
         somebody may be editing it, which is no reason not to read candles."""
         try:
-            config = json.loads((self.folder.base_dir / "config.json").read_bytes())
-            return int(config.get("num_candles", 1500))
-        except (OSError, ValueError, TypeError, AttributeError):
+            return msgspec.json.decode(
+                read_bounded(self.folder.base_dir / CONFIG_NAME, MAX_BYTES), type=_Window
+            ).num_candles
+        except (OSError, *UNREADABLE):
             return None
 
 

@@ -7,6 +7,8 @@ Run ``python -m kit.config`` after a change of the keys (``kit.config_model``): 
 from __future__ import annotations
 
 import json
+import stat
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from kit.config_model import DINGTALK_HOST, Endpoints, FactorSpec, MarketConfig,
 from kit.config_problems import json_problem, problems_of, reading_problem
 from kit.errors import ConfigError
 from kit.logs import keep_secret
+from kit.outside import MEGABYTE, read_bounded
 from kit.words import TradeType, Venue
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
 ]
 
 CONFIG_NAME = "config.json"
+MAX_BYTES = MEGABYTE  # the symbols of a whole market have some 20 kB
 SCHEMA_PATH = Path(__file__).with_name("config_schema.json")
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -46,7 +50,7 @@ def load_config(base_dir: Path) -> MarketConfig:
     """
     path = base_dir / CONFIG_NAME
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise ConfigError(str(path), [reading_problem(error)]) from None
     twice: list[str] = []
@@ -57,7 +61,17 @@ def load_config(base_dir: Path) -> MarketConfig:
     config = parse_config(base_dir, raw, written_twice=twice)
     if raw.get("funding_rate") and not config.funding_rate:
         logger.warning("config.ignored", key="funding_rate", reason=f"{config.trade_type} has no funding")
+    _warn_of_dangers(path, config.unencrypted(), secrets=bool(config.secrets()))
     return config
+
+
+@cache  # a worker reads its configs every period; it is said once
+def _warn_of_dangers(path: Path, unencrypted: tuple[str, ...], *, secrets: bool) -> None:
+    """Say what others could do: read the secrets in the file, change what an unencrypted connection carries."""
+    for key in unencrypted:
+        logger.warning("config.not_encrypted", path=str(path), key=key, hint="use https:// and wss:// over a network")
+    if secrets and stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH:
+        logger.warning("config.secrets_readable_by_all", path=str(path), hint=f"chmod o-r {path}")
 
 
 def parse_config(base_dir: Path, raw: object, *, written_twice: list[str] | None = None) -> MarketConfig:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -24,11 +26,20 @@ from pydantic import (
 from pydantic_core import PydanticUseDefault
 
 from kit.config_problems import Allowed
-from kit.config_values import checked_symbol, checked_url, parse_duration, secret_parts
+from kit.config_values import (
+    checked_symbol,
+    checked_url,
+    is_loopback,
+    parse_duration,
+    secret_parts,
+    turns_verification_off,
+)
 from kit.words import Interval, TradeType, Venue
 
 DINGTALK_HOST = "https://oapi.dingtalk.com"  # open.dingtalk.com, "custom robot access", 2025
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h", "socks4")  # what aiohttp, aiohttp-socks and websockets share
+
+MAX_NAME_CHARS = 64  # of a DingTalk robot; it stands in logs
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -206,6 +217,12 @@ class MarketConfig(_Part):
         repr=False,
         description="Who is told when something is wrong: apprise URLs (mailto://, tgram:// ...).",
     )
+    language: Annotated[Literal["en", "zh"], Allowed("en or zh")] = Field(
+        default="en", description="Language of messages: en (English) or zh (Chinese). Default en."
+    )
+    time_zone: Annotated[str | None, Allowed('null or an IANA time zone, such as "Asia/Shanghai"')] = Field(
+        default=None, description="Time zone of the times in messages. Default null: the machine's own."
+    )
     _base_dir: Path = PrivateAttr(default=Path())
 
     @property
@@ -241,6 +258,17 @@ class MarketConfig(_Part):
         urls = [url.get_secret_value() for url in self.notify]
         parts = [part for url in (*urls, self.proxy or "") for part in secret_parts(url)]
         return (*(secret.get_secret_value() for secret in given), *urls, *parts)
+
+    def unencrypted(self) -> tuple[str, ...]:
+        """The keys whose addresses are reached over a network without TLS: who is on the way may change what comes."""
+        named = {f"endpoints.{name}": getattr(self.endpoints, name) for name in Endpoints.model_fields}
+        return tuple(
+            key
+            for key, url in named.items()
+            if url is not None
+            and urlsplit(url).scheme in ("http", "ws")
+            and not is_loopback(urlsplit(url).hostname or "")
+        )
 
     # Checks that look at two keys stand at the later one: pydantic passes what was sound before it, so that
     # a mistake elsewhere does not hide these.
@@ -295,6 +323,13 @@ class MarketConfig(_Part):
             raise ValueError(f"base_offset is not a multiple of {base} below {resample.interval}")
         return resample
 
+    @field_validator("dingding")
+    @classmethod
+    def _have_names(cls, robots: Mapping[str, Robot] | None) -> Mapping[str, Robot] | None:
+        if any(not name.isprintable() or not 0 < len(name) <= MAX_NAME_CHARS for name in robots or ()):
+            raise ValueError(f"a robot's name has not 1 to {MAX_NAME_CHARS} characters that can be shown")
+        return robots
+
     @field_validator("notify")
     @classmethod
     def _are_urls(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -302,4 +337,16 @@ class MarketConfig(_Part):
             scheme, separator, rest = url.get_secret_value().partition("://")
             if not (separator and rest and scheme.replace("+", "").isalnum()):
                 raise ValueError(f"number {number + 1} is not scheme://...")
+            if turns_verification_off(url.get_secret_value()):
+                raise ValueError(f"number {number + 1} turns the check of certificates off")
         return urls
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                ZoneInfo(name)
+            except (KeyError, OSError, ValueError):  # no such file (a KeyError), a folder, a path that leads elsewhere
+                raise ValueError("there is no such time zone") from None
+        return name

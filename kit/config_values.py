@@ -5,13 +5,15 @@ A checker raises ``ValueError`` with half a sentence that never repeats what was
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from datetime import timedelta
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from kit.outside import symbol_problem
 
 MIN_TOKEN_CHARS = 16  # chat services' tokens are longer; words of paths and queries are shorter
-MAX_SYMBOL_CHARS = 64  # the longest known (delivery contracts of 1000... coins) has under 30
 _DURATION = re.compile(r"(\d{1,6})([smhd])")
 _UNIT = {
     "s": timedelta(seconds=1),
@@ -30,11 +32,10 @@ def parse_duration(text: str) -> timedelta:
 
 
 def checked_symbol(text: str) -> str:
-    """A symbol as the exchange spells it: upper case, not only ASCII (``币安人生USDT``), safe as a part of a path."""
-    if not text or len(text) > MAX_SYMBOL_CHARS:
-        raise ValueError(f"it has not 1 to {MAX_SYMBOL_CHARS} characters")
-    if any(char in "/\\" or unicodedata.category(char)[0] in "CZ" for char in text) or set(text) == {"."}:
-        raise ValueError("it has spaces, control characters or path separators")
+    """A symbol as the exchange spells it: upper case, not only ASCII (``币安人生USDT``)."""
+    problem = symbol_problem(text)
+    if problem is not None:
+        raise ValueError(problem)
     if text != text.upper():
         raise ValueError("the exchange spells its symbols in upper case")
     return text
@@ -59,12 +60,27 @@ def checked_url(text: str, schemes: tuple[str, ...], *, user_info: bool) -> str:
     return text.rstrip("/")
 
 
+def turns_verification_off(url: str) -> bool:
+    """Whether an apprise URL says ``verify=no`` in one of apprise's spellings: then anybody could read the message."""
+    query = parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    told = [value.strip().lower() for name, value in query if name.strip(" +-:").lower() == "verify"]
+    return any(not value or value[0] in "nf0d" or value.startswith("of") for value in told)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def secret_parts(url: str) -> list[str]:
-    """What in a URL may be secret by itself: the password, and long words without dots (tokens)."""
+    """What in a URL may be secret by itself: the password, a user that has none (a token), long words without dots."""
     rest = url.partition("://")[2]
-    password = re.split(r"[/?#]", rest)[0].rpartition("@")[0].partition(":")[2]
+    user, _, password = re.split(r"[/?#]", rest)[0].rpartition("@")[0].partition(":")
     tokens = [word for word in re.split(r"[/?#&=@:]", rest) if len(word) >= MIN_TOKEN_CHARS and "." not in word]
-    return [form for text in (password, *tokens) if text for form in {text, unquote(text)}]
+    return [form for text in (password or user, *tokens) if text for form in {text, unquote(text)}]
 
 
 def _split(text: str) -> SplitResult:

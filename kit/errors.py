@@ -32,11 +32,17 @@ import difflib
 from collections.abc import Sequence
 from datetime import datetime
 
+from kit.logs import shown
+
 
 class BmacError(Exception):
     """The root of this project's errors. ``transient``: the same call may succeed later."""
 
     transient = False
+
+    def __str__(self) -> str:
+        """One line that may be shown: much of it was said by others, who may say secrets back or steer a terminal."""
+        return shown(super().__str__())
 
 
 class NaiveTimeError(BmacError, ValueError):

@@ -2,6 +2,7 @@
 
 Whatever is logged, by us or by a library, passes :func:`redact` first: chat tokens, signatures, webhook addresses
 and user names with passwords in URLs never reach a log, not from a nested field and not from an exception's text.
+What others said (the exchange, a library) cannot steer the terminal either: control characters become escapes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import structlog
 
+from kit.outside import printable
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -26,6 +29,7 @@ LogFormat = Literal["auto", "console", "json"]
 
 HIDDEN = "***"
 MIN_SECRET_CHARS = 6  # shorter texts appear in ordinary words, and hiding those would make logs unreadable
+MAX_TEXT_CHARS = 100_000  # a traceback of a deep recursion has less; what a line is cut at
 MAX_DEPTH = 8  # deeper structures are not written for people; what is below is shown as text, redacted
 
 # Names whose values are hidden, as fields, as query arguments and inside the text of a dict.
@@ -50,6 +54,9 @@ _USER_INFO = re.compile(r"^[^/?#]*@")
 # open.feishu.cn/open-apis/bot/v2/hook/x, api.telegram.org/bot1:x/sendMessage.
 _HOOK_PATH = re.compile(r"(/(?:services|webhooks?|hooks?|workflows)/|/bot(?=\d+:))[^?#\s]+", re.IGNORECASE)
 
+# The fields in which structlog keeps tracebacks.
+_OF_MANY_LINES = frozenset({"exception", "stack"})
+
 _known_secrets: set[str] = set()
 
 
@@ -69,6 +76,14 @@ def redact(text: str) -> str:
     return _DINGTALK_SECRET.sub(HIDDEN, text)
 
 
+def shown(text: str, *, limit: int = MAX_TEXT_CHARS, lines: bool = False) -> str:
+    """``text`` without secrets, without what would steer a terminal, and only then cut: half a secret is not known.
+
+    With ``lines``, its line ends stay.
+    """
+    return printable(redact(text), limit=limit, lines=lines)
+
+
 def _redact_url(match: re.Match[str]) -> str:
     scheme, rest = match.groups()
     if not _SHOWN_SCHEMES.fullmatch(scheme):
@@ -82,10 +97,10 @@ def redacted_value(value: object, depth: int = MAX_DEPTH) -> Any:
     if _is_plain(value):
         return value
     if isinstance(value, Mapping) and depth:
-        return {redact(str(name)): _redacted_field(name, item, depth - 1) for name, item in value.items()}
+        return {shown(str(name)): _redacted_field(name, item, depth - 1) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset) and depth:
         return [redacted_value(item, depth - 1) for item in value]
-    return redact(_as_text(value))
+    return shown(_as_text(value))
 
 
 def _is_plain(value: object) -> bool:
@@ -109,9 +124,14 @@ def _redacted_field(name: object, value: object, depth: int) -> Any:
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """The structlog processor: everything but structlog's own bookkeeping (names starting with ``_``) is redacted."""
     return {
-        name: value if name.startswith("_") else _redacted_field(name, value, MAX_DEPTH)
-        for name, value in event.items()
+        shown(name): value if name.startswith("_") else _redacted_entry(name, value) for name, value in event.items()
     }
+
+
+def _redacted_entry(name: str, value: object) -> Any:
+    if name in _OF_MANY_LINES and isinstance(value, str):
+        return shown(value, lines=True)
+    return _redacted_field(name, value, MAX_DEPTH)
 
 
 def configure(fmt: LogFormat = "auto", level: int = logging.INFO) -> None:

@@ -6,6 +6,7 @@ milliseconds since the epoch (the exchange's own form), everything else is an aw
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
@@ -14,6 +15,9 @@ from kit.errors import NaiveTimeError, UnknownWordError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+LAST_MS = 4_133_980_800_000
+"""The year 2101. The exchange dates what has no end at the end of 2100; a time behind it is no time, and could not be
+reckoned with: ``datetime`` ends with the year 9999."""
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -125,8 +129,9 @@ def from_ms(ms: int) -> datetime:
 
 
 def utc_now() -> datetime:
-    """The local clock, aware, in UTC."""
-    return datetime.now(UTC)
+    """The local clock, aware, in UTC. For people and for what is local by nature: what happens when at the exchange is
+    told by ``kit.exchange_clock``. Like all wall time here it comes from ``time.time_ns``: the one seam for tests."""
+    return EPOCH + timedelta(microseconds=time.time_ns() // 1000)
 
 
 def newest_run_time_ms(now_ms: int, interval: Interval) -> int:

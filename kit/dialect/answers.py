@@ -29,7 +29,9 @@ from kit.errors import (
     StopError,
     SymbolRefusedError,
 )
-from kit.words import from_ms, to_ms
+from kit.logs import shown
+from kit.outside import UNREADABLE
+from kit.words import LAST_MS, from_ms, to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,8 +60,12 @@ BANNED_STATUS = 418
 # Timeout within the exchange: the request was sound.
 TRY_AGAIN_STATUSES = frozenset({408, 425})
 
-_banned_until = re.compile(r"banned until (\d{10,})").search
-_digits = re.compile(r"\d{1,9}").fullmatch
+# The exchange's own messages have under 300; what a gateway writes instead is not for people.
+MAX_MESSAGE_CHARS = 500
+SHOWN_OF_A_BODY = 200
+
+_banned_until = re.compile(r"banned until (\d{10,16})(?!\d)", re.ASCII).search
+_digits = re.compile(r"\d{1,9}", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,10 @@ class Answer:
     def date_ms(self) -> int | None:
         """The exchange's clock when it answered, UTC milliseconds cut to the second; None where it does not say."""
         try:
-            return to_ms(email.utils.parsedate_to_datetime(self.headers["Date"]))
-        except (KeyError, ValueError):  # absent, unreadable, or without a zone
+            told = to_ms(email.utils.parsedate_to_datetime(self.headers["Date"]))
+        except (KeyError, ValueError, OverflowError):  # absent, unreadable, without a zone, a number of many digits
             return None
+        return told if 0 <= told <= LAST_MS else None
 
 
 class _Refusal(msgspec.Struct):
@@ -178,11 +185,13 @@ def _refusal(body: bytes) -> _Refusal | None:
     if len(body) > LONGEST_REFUSAL_BYTES or body.lstrip()[:1] != b"{":
         return None
     try:
-        return msgspec.json.decode(body, type=_Refusal)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        refusal = msgspec.json.decode(body, type=_Refusal)
+    except UNREADABLE:
         return None
+    message = refusal.msg
+    return _Refusal(refusal.code, None if message is None else shown(message, limit=MAX_MESSAGE_CHARS))
 
 
 def _begin(body: bytes) -> str:
-    text = " ".join(body[:200].decode(errors="replace").split())
-    return text or "an empty body"
+    text = " ".join(body[:LONGEST_REFUSAL_BYTES].decode(errors="replace").split())
+    return shown(text, limit=SHOWN_OF_A_BODY) or "an empty body"

@@ -23,11 +23,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
 from kit.errors import BadAnswerError
+from kit.outside import UNREADABLE
+from kit.words import LAST_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +41,10 @@ HOUR_MS = 3_600_000
 DEFAULT_INTERVAL_HOURS = 8
 # The only kind there was before 2026-07-23, when the field came. "Special" is, for example, a dividend's adjustment.
 REGULAR = "Regular"
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
+# The shortest known is 1, the longest 8; a year is longer than any can be.
+Hours = Annotated[int, msgspec.Meta(ge=0, le=366 * 24)]
 
 T = TypeVar("T")
 
@@ -82,16 +88,16 @@ class FundingInfo:
 
 class _Premium(msgspec.Struct, rename="camel"):
     symbol: str
-    time: int
+    time: Milliseconds
     mark_price: str = ""
     index_price: str = ""
     last_funding_rate: str = ""
-    next_funding_time: int = 0
+    next_funding_time: Milliseconds = 0
 
 
 class _Rate(msgspec.Struct, rename="camel"):
     symbol: str
-    funding_time: int
+    funding_time: Milliseconds
     funding_rate: str = ""
     mark_price: str | None = None
     rate_type: str = REGULAR
@@ -99,7 +105,7 @@ class _Rate(msgspec.Struct, rename="camel"):
 
 class _Info(msgspec.Struct, rename="camel"):
     symbol: str
-    funding_interval_hours: int | None = None
+    funding_interval_hours: Hours | None = None
     adjusted_funding_rate_cap: str | None = None
     adjusted_funding_rate_floor: str | None = None
 
@@ -175,7 +181,7 @@ def _decode(kind: type[T], name: str, venue: Venue, body: bytes) -> list[T]:
     entries = b"[" + body + b"]" if body.lstrip()[:1] == b"{" else body
     try:
         return msgspec.json.decode(entries, type=list[kind])  # type: ignore[valid-type] # a type made at run time
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswerError(f"{name} of {venue} cannot be read: {error}") from error
 
 
@@ -186,7 +192,7 @@ def _number(text: str | None) -> float | None:
     try:
         number = float(text)
     except ValueError as error:
-        raise BadAnswerError(f"{text!r} is no number") from error
+        raise BadAnswerError(f"{text[:40]!r} is no number") from error
     if not isfinite(number):
-        raise BadAnswerError(f"{text!r} is no finite number")
+        raise BadAnswerError(f"{text[:40]!r} is no finite number")
     return number

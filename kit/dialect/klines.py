@@ -28,18 +28,22 @@ import msgspec
 
 from kit.dialect.hosts import host_of
 from kit.errors import BadAnswerError, ExchangeError
-from kit.words import Candle, Interval, Venue
+from kit.outside import UNREADABLE, printable
+from kit.words import LAST_MS, Candle, Interval, Venue
 
 MILLISECOND = timedelta(milliseconds=1)
 # From here on a time is in microseconds (spot, when asked for them; the spot archive from 2025): as milliseconds it
 # would be the year 5138.
 FIRST_MICROSECONDS = 100_000_000_000_000
 MAX_TRADES = 2**63 - 1  # what a column of the buffer holds
+MAX_NAME_CHARS = 100  # of an event or a stream; the longest stream has under 50
+MAX_MESSAGE_CHARS = 500  # of an error; the exchange's have under 200
 
 # A kline that is still open carries "x": false, and no other key of a kline is called x. The exchange sends thousands
 # of these a second, so they are told apart without being decoded.
 _is_open = re.compile(rb'"x"\s*:\s*false').search
 _stream_of = re.compile(rb'"stream"\s*:\s*"([^"\\]*)"').search
+_stamp_of = re.compile(rb'"E"\s*:\s*(\d{13})\b').search
 
 
 class FrameError(ExchangeError):
@@ -166,7 +170,7 @@ def decode_rows(venue: Venue, symbol: str, body: bytes) -> list[Candle]:
     """
     try:
         rows = _rows.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswerError(f"klines of {symbol} on {venue} cannot be read: {error}") from error
     return [_candle_of_row(venue, symbol, row) for row in rows]
 
@@ -198,7 +202,7 @@ def _milliseconds(time: int) -> int:
 def _problem(candle: Candle) -> str | None:
     """What makes a candle unusable; None when nothing does."""
     _, begin_ms, open_, high, low, close, volume, quote_volume, trades, taker_base, taker_quote = candle
-    if not 0 <= begin_ms < FIRST_MICROSECONDS:
+    if not 0 <= begin_ms <= LAST_MS:
         return "an open time out of range"
     if not (isfinite(open_) and isfinite(high) and isfinite(low) and isfinite(close)):
         return "a price that is not finite"
@@ -259,7 +263,7 @@ def decode_frame(raw: bytes) -> ClosedKline | Control | None:
         return None
     try:
         return _read(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise FrameError(f"unreadable frame: {error}: {raw[:200]!r}") from error
 
 
@@ -269,18 +273,24 @@ def stream_of_frame(raw: bytes) -> str | None:
     return found[1].decode(errors="replace") if found else None
 
 
+def stamp_of_frame(raw: bytes) -> int | None:
+    """When the exchange sent an event (``E``, UTC milliseconds), found without decoding it; None if it does not say."""
+    found = _stamp_of(raw)
+    return int(found[1]) if found else None
+
+
 def _read(raw: bytes) -> ClosedKline | Control | None:
     frame = _frame.decode(raw)
     stream = frame.stream or ""
     if frame.data is not msgspec.UNSET:
         if bytes(frame.data)[:1] == b"[":  # an all-market array; nobody here subscribes to one
-            return Control(ControlKind.OTHER, event=stream)
+            return Control(ControlKind.OTHER, event=_name(stream))
         frame = _frame.decode(frame.data)
     if frame.e == "kline":
         return _closed_kline(frame)
     if frame.e is not None:
         kind = ControlKind.SHUTDOWN if frame.e == "serverShutdown" else ControlKind.OTHER
-        return Control(kind, event=frame.e, event_ms=frame.E)
+        return Control(kind, event=_name(frame.e), event_ms=frame.E)
     return _answer(frame, stream)
 
 
@@ -291,23 +301,33 @@ def _closed_kline(frame: _Frame) -> ClosedKline | None:
     if not k.x:
         return None
     candle = Candle(k.s, _milliseconds(k.t), k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q)
-    problem = _problem(candle)
+    event_ms = _milliseconds(frame.E)
+    problem = _problem(candle) or (None if 0 <= event_ms <= LAST_MS else "an event time out of range")
     if problem:
-        raise FrameError(f"a kline of {k.s!r} with {problem}")
-    return ClosedKline(candle, k.i, _milliseconds(frame.E))
+        raise FrameError(f"a kline of {_name(k.s)!r} with {problem}")
+    return ClosedKline(candle, k.i, event_ms)
 
 
 def _answer(frame: _Frame, stream: str) -> Control:
     """A frame without an event: the answer to a message of ours."""
     if frame.error is not msgspec.UNSET:
         inner = _frame.decode(frame.error)
-        return Control(ControlKind.ERROR, frame.id, inner.code, inner.msg or "")
+        return Control(ControlKind.ERROR, frame.id, inner.code, _message(inner.msg))
     if frame.code is not None or frame.msg is not None:
-        return Control(ControlKind.ERROR, frame.id, frame.code, frame.msg or "")
+        return Control(ControlKind.ERROR, frame.id, frame.code, _message(frame.msg))
     if isinstance(frame.result, list):
         return Control(ControlKind.SUBSCRIPTIONS, frame.id, streams=tuple(str(name) for name in frame.result))
     if frame.result is not msgspec.UNSET:
         return Control(ControlKind.ACK, frame.id)
     if stream:
-        return Control(ControlKind.OTHER, event=stream)
+        return Control(ControlKind.OTHER, event=_name(stream))
     raise FrameError("a frame with neither an event nor an answer")
+
+
+def _name(text: str) -> str:
+    """The name of an event, stream or symbol as it may be counted, logged and shown."""
+    return printable(text, limit=MAX_NAME_CHARS)
+
+
+def _message(text: str | None) -> str:
+    return printable(text or "", limit=MAX_MESSAGE_CHARS)

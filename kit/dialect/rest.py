@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -40,7 +39,9 @@ from kit.errors import (
     StopError,
     UnreachableError,
 )
-from kit.words import Candle, Interval, Venue
+from kit.exchange_clock import Local, read_local
+from kit.outside import MEGABYTE, UNREADABLE
+from kit.words import LAST_MS, Candle, Interval, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
     from kit.dialect.hosts import Host
 
-MEGABYTE = 1024 * 1024
 # Spot's exchangeInfo has 6 MB without permission sets and 20 with them.
 MAX_EXCHANGE_INFO_BYTES = 64 * MEGABYTE
 # 1500 rows have 0.2 MB, a premiumIndex of all symbols 0.3.
@@ -59,6 +59,8 @@ MAX_BYTES = 8 * MEGABYTE
 FUNDING_REQUESTS = 250
 FUNDING_WINDOW = timedelta(minutes=5)
 MAX_FUNDING_RATES = 1000
+# The clock that was known before serves when the exchange has told us to wait: nobody waits for weight to ask it.
+TIME_WAITS_MS = 1_000
 EXCHANGE_INFO_WEIGHT = {Venue.SPOT: 20, Venue.UM: 1, Venue.CM: 1}
 
 log = structlog.get_logger(__name__)
@@ -66,7 +68,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """The exchange's clock minus this machine's, in milliseconds; right to within half the round trip."""
+    """The exchange's clock minus this machine's wall clock, in milliseconds, as all that is known of it now says."""
 
     offset_ms: int
     round_trip_ms: int
@@ -85,15 +87,15 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """An answer with this machine's clock, in milliseconds, before sending and after receiving."""
+    """An answer with this machine's clocks before sending and after receiving."""
 
     answer: Answer
-    sent_ms: float
-    received_ms: float
+    sent: Local
+    received: Local
 
 
 class _Time(msgspec.Struct, rename="camel"):
-    server_time: int
+    server_time: Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
 
 
 def budget_of(host: Host, folder: Path | None = None) -> WeightBudget:
@@ -151,17 +153,15 @@ class RestClient:
         return _server_time((await self._ask_time()).answer)
 
     async def clock_offset(self, samples: int = 3) -> ClockOffset:
-        """The difference of the clocks, from the sample with the shortest round trip; the budget is told too."""
-        measured = []
+        """Ask for the time so often and tell the budgets; the difference of the clocks with the shortest round trip."""
+        round_trips = []
         for _ in range(samples):
             exchange = await self._ask_time()
-            middle = (exchange.sent_ms + exchange.received_ms) / 2
-            offset = round(_server_time(exchange.answer) - middle)
-            measured.append(ClockOffset(offset, round(exchange.received_ms - exchange.sent_ms)))
-        best = min(measured, key=lambda each: each.round_trip_ms)
-        for budget in self._budgets():
-            budget.set_clock_offset(best.offset_ms)
-        return best
+            server_ms = _server_time(exchange.answer)
+            for budget in self._budgets():
+                budget.hear_time(server_ms, exchange.sent, exchange.received)
+            round_trips.append(exchange.received.steady_ms - exchange.sent.steady_ms)
+        return ClockOffset(self.budget.clock().offset_ms, min(round_trips))
 
     async def exchange_info(self, *, deadline_ms: int | None = None) -> ExchangeInfo:
         """All symbols; the weight limit in the answer becomes the budget's."""
@@ -245,7 +245,7 @@ class RestClient:
         return self._funding_budget
 
     async def _ask_time(self) -> _Exchange:
-        return await self._send(_Request("time", 1, {}, Urgency.NEWEST))
+        return await self._send(_Request("time", 1, {}, Urgency.NEWEST, self.budget.now_ms() + TIME_WAITS_MS))
 
     async def _get(self, request: _Request) -> bytes:
         return (await self._send(request)).answer.body
@@ -289,12 +289,14 @@ class RestClient:
         url = self.host.rest_url(request.name)
         shown = _without_user(url) + (f"?{urlencode(request.params)}" if request.params else "")
         try:
-            sent_ms = _clock_ms()
+            sent = read_local()
             async with self._session.get(url, params=request.params, allow_redirects=False) as response:
-                received_ms = _clock_ms()
+                received = read_local()
                 body = await _read_body(response, request.max_bytes, shown)
                 answer = Answer(shown, response.status, response.headers, body)
-                return _Exchange(answer, sent_ms, received_ms)
+                return _Exchange(answer, sent, received)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise NotConnectedError(self._not_trusted(error), url=shown) from error
         except aiohttp.ClientConnectorError as error:
             raise NotConnectedError(self._no_connection(error), url=shown) from error
         except TimeoutError as error:
@@ -303,6 +305,11 @@ class RestClient:
             raise BadAnswerError(f"not HTTP as it should be: {error.message}", url=shown) from error
         except (aiohttp.ClientError, OSError, *SOCKS_ERRORS) as error:
             raise UnreachableError(self._no_connection(error), url=shown) from error
+
+    def _not_trusted(self, error: aiohttp.ClientConnectorCertificateError) -> str:
+        host = urlsplit(self.host.rest).hostname
+        why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+        return f"{host} is not believed to be itself: its TLS certificate is refused ({why})"
 
     def _no_connection(self, why: object) -> str:
         host = urlsplit(self.host.rest).hostname
@@ -341,14 +348,10 @@ def _check_order(candles: list[Candle], symbol: str, interval: Interval) -> None
 def _server_time(answer: Answer) -> int:
     try:
         return msgspec.json.decode(answer.body, type=_Time).server_time
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswerError(f"the exchange's time cannot be read: {error}", url=answer.url) from error
 
 
 def _without_user(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _clock_ms() -> float:
-    return time.time_ns() / 1_000_000

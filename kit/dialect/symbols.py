@@ -23,7 +23,8 @@ import structlog
 
 from kit.dialect.not_coins import NOT_COINS
 from kit.errors import BadAnswerError
-from kit.words import TradeType, Venue
+from kit.outside import UNREADABLE, printable, symbol_problem
+from kit.words import LAST_MS, TradeType, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,9 @@ PERPETUAL = "PERPETUAL"
 TRADIFI_PERPETUAL = "TRADIFI_PERPETUAL"
 KNOWN_KINDS = frozenset({"", PERPETUAL, TRADIFI_PERPETUAL, *QUARTERLIES})
 KNOWN_UNDERLYINGS = frozenset({"", "COIN", "INDEX", "PREMARKET", "EQUITY", "COMMODITY"})
+MAX_WEIGHT_LIMIT = 10_000_000  # a minute; the highest known is 6000, and a misread number would end in a ban
+MAX_WORD_CHARS = 64  # of a status, kind or asset; the longest known has 25
+MAX_SHOWN_PROBLEM_CHARS = 300
 
 log = structlog.get_logger(__name__)
 
@@ -189,8 +193,6 @@ _answer = msgspec.json.Decoder(_Answer)
 _entry = msgspec.json.Decoder(_Entry)
 _rate_limit = msgspec.json.Decoder(_RateLimit)
 
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
 
 def decode_exchange_info(venue: Venue, body: bytes) -> ExchangeInfo:
     """The symbols and the weight limit in an exchangeInfo answer. A malformed entry is skipped, counted and logged.
@@ -200,19 +202,19 @@ def decode_exchange_info(venue: Venue, body: bytes) -> ExchangeInfo:
     """
     try:
         answer = _answer.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadAnswerError(f"exchangeInfo of {venue} cannot be read: {error}") from error
     symbols, problems = _read_entries(venue, answer.symbols)
     if not symbols:
         first = f", the first because of {problems[0]}" if problems else ""
         raise BadAnswerError(f"exchangeInfo of {venue} has no symbol ({len(problems)} unreadable{first})")
-    unknown = Counter(word for info in symbols for word in _unknown_words(info))
+    unknown = Counter(printable(word) for info in symbols for word in _unknown_words(info))
     if problems or unknown:
         log.warning(
             "exchange_info.odd",
             venue=venue.value,
             malformed=len(problems),
-            first_problem=problems[0] if problems else None,
+            first_problem=problems[0][:MAX_SHOWN_PROBLEM_CHARS] if problems else None,
             unknown=dict(unknown),
         )
     weight_limit = _weight_limit(answer.rate_limits)
@@ -226,11 +228,12 @@ def _read_entries(venue: Venue, raws: Iterable[msgspec.Raw]) -> tuple[tuple[Symb
     for raw in raws:
         try:
             info = _symbol_info(venue, _entry.decode(raw))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             problems.append(str(error))
             continue
-        if not info.symbol or info.symbol in symbols:
-            problems.append(f"the name {info.symbol!r} is empty or there twice")
+        problem = "it is there twice" if info.symbol in symbols else symbol_problem(info.symbol)
+        if problem is not None:
+            problems.append(f"the name {info.symbol!r}: {problem}")
             continue
         symbols[info.symbol] = info
     return tuple(symbols.values()), problems
@@ -252,8 +255,8 @@ def _symbol_info(venue: Venue, entry: _Entry) -> SymbolInfo:
         margin_asset=entry.margin_asset,
         pair=entry.pair or entry.symbol,
         contract_type=entry.contract_type or "",
-        onboard_ms=entry.onboard_date or None,
-        delivery_ms=entry.delivery_date or None,
+        onboard_ms=_moment(entry.onboard_date),
+        delivery_ms=_moment(entry.delivery_date),
         contract_size=None if entry.contract_size is None else str(entry.contract_size),
         tick_size=price.tick_size,
         step_size=lot.step_size,
@@ -263,6 +266,11 @@ def _symbol_info(venue: Venue, entry: _Entry) -> SymbolInfo:
         underlying_sub_type=entry.underlying_sub_type or (),
         spot_trading_allowed=entry.is_spot_trading_allowed,
     )
+
+
+def _moment(ms: int | None) -> int | None:
+    """A date of the exchange; None for none (0 or absent) and for one that is out of range, which loses no symbol."""
+    return ms if ms is not None and 0 < ms <= LAST_MS else None
 
 
 def _unknown_words(info: SymbolInfo) -> Iterable[str]:
@@ -278,10 +286,11 @@ def _weight_limit(raws: Iterable[msgspec.Raw]) -> int | None:
     for raw in raws:
         try:
             rule = _rate_limit.decode(raw)
-        except _UNREADABLE:
+        except UNREADABLE:
             continue  # a kind of limit that is not known yet; the weight is looked for in the others
-        if rule.rate_limit_type == "REQUEST_WEIGHT" and rule.interval == "MINUTE" and rule.limit > 0:
-            return rule.limit // max(rule.interval_num, 1)
+        if rule.rate_limit_type == "REQUEST_WEIGHT" and rule.interval == "MINUTE":
+            limit = rule.limit // max(rule.interval_num, 1)
+            return limit if 0 < limit <= MAX_WEIGHT_LIMIT else None
     return None
 
 

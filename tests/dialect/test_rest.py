@@ -139,8 +139,8 @@ async def test_the_clocks_difference_is_measured_and_told(gateway: Gateway, clie
 
     gateway.answers["/fapi/v1/time"] = ahead
     measured = await client.clock_offset()
-    assert abs(measured.offset_ms - 5_000) <= measured.round_trip_ms + 1
-    assert client.budget.snapshot().clock_offset_ms == measured.offset_ms
+    assert abs(measured.offset_ms - 5_000) <= measured.round_trip_ms + 3  # each clock is cut to milliseconds
+    assert abs(client.budget.snapshot().clock_offset_ms - measured.offset_ms) <= 1
     assert len(gateway.requests) == 3
     assert abs(await client.server_time() - client.budget.now_ms()) < 5_000
 
