@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,28 +14,45 @@ from rich.text import Text
 
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.read import current_view
+from kit.exchange_clock import is_off, off_words
 from kit.market import Market
+from kit.outside import MEGABYTE, UNREADABLE, printable, read_bounded
+from kit.times import clock_of_market, due_run_ms
 from kit.words import from_ms, newest_run_time_ms, to_ms, utc_now
 
 FILLED_LATER = timedelta(minutes=10)
 """A period that was completed so long after its close is history that was filled, not a close that was late."""
 
+MAX_HEARTBEAT_BYTES = 4 * MEGABYTE  # it has some 5 kB
+
 HEARTBEAT_STALE = timedelta(seconds=20)
 """The streamer writes its heartbeat every few seconds; older than this it is silent."""
 
 
+class _Heartbeat(msgspec.Struct):
+    """What is read of the streamer's heartbeat; the rest is passed on."""
+
+    written_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    running: bool
+    pid: int
+    rss_bytes: int
+    wanted_streams: int
+    delivering_streams: int
+
+
 def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
-    """Plain values for programs: ``market``, ``now``, ``due`` (the newest run time that should be complete), ``newest``
-    (its record or None), ``periods`` (records, newest first), ``window`` (complete of known), ``streamer``.
+    """Plain values for programs: ``market``, ``now`` (the exchange's, as far as it is known), ``due`` (the newest run
+    time that should be complete), ``newest`` (its record or None), ``periods`` (records, newest first), ``window``
+    (complete of known), ``clock_offset_ms`` (the exchange's clock minus this machine's, None: not known), ``streamer``.
 
     Raises:
         ConfigError, FolderError: the folder cannot be read.
     """
     market = Market(base_dir)
     interval = market.config.interval
-    now = utc_now()
-    patience = market.config.offset + market.config.candle_close_timeout
-    due_ms = newest_run_time_ms(to_ms(now - patience), interval)
+    clock = clock_of_market(market.config)
+    now = utc_now() if clock is None else from_ms(clock.exchange_ms)
+    due_ms = due_run_ms(market.config, to_ms(now))
     newest_ms = newest_run_time_ms(to_ms(now), interval)
     first_ms = newest_ms - (market.config.num_candles - 1) * interval.ms
     records = Ledger(market.folder).between(first_ms, newest_ms)
@@ -54,7 +71,8 @@ def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
             "complete": sum(record.complete for record in records.values()),
         },
         "periods": [records[run_ms].as_dict() for run_ms in sorted(records, reverse=True)[:periods]],
-        "streamer": _heartbeat(base_dir, now),
+        "clock_offset_ms": None if clock is None else clock.offset_ms,
+        "streamer": _heartbeat(base_dir, utc_now()),
     }
 
 
@@ -70,12 +88,15 @@ def status_table(status: dict[str, Any]) -> RenderableType:
         f"window: {window['complete']} of {window['run_times']} run times complete; ",
         _streamer_line(status["streamer"]),
     )
+    offset_ms = status["clock_offset_ms"]
+    if offset_ms is not None and is_off(offset_ms, was_off=False):
+        line.append(f"; {off_words(offset_ms)}", style="bold red")
     return Group(table, line)
 
 
 def periods_table(title: str) -> Table:
     """An empty table of periods, narrow enough for 80 columns."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("run time", no_wrap=True)
     for heading in ("expected", "stream", "REST", "missing", "excused", "complete after"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -105,14 +126,16 @@ def _time_to_complete(record: LedgerRecord) -> Text:
 
 
 def _heartbeat(base_dir: Path, now: datetime) -> dict[str, Any] | None:
+    """What the streamer wrote, with its age; None where nothing can be read of it."""
     try:
-        beat: dict[str, Any] = json.loads((base_dir / "streamer.json").read_bytes())
-    except (FileNotFoundError, ValueError):
+        data = read_bounded(base_dir / "streamer.json", MAX_HEARTBEAT_BYTES)
+        known = msgspec.json.decode(data, type=_Heartbeat)
+        beat: dict[str, Any] = msgspec.json.decode(data)
+    except (OSError, *UNREADABLE):
         return None
-    age = now - datetime.fromisoformat(beat["written_at"])
-    beat["age_seconds"] = round(age.total_seconds(), 1)
-    beat["alive"] = bool(beat["running"]) and age < HEARTBEAT_STALE
-    return beat
+    age = now - known.written_at
+    alive = known.running and age < HEARTBEAT_STALE
+    return {**beat, **msgspec.to_builtins(known), "age_seconds": round(age.total_seconds(), 1), "alive": alive}
 
 
 def _streamer_line(beat: dict[str, Any] | None) -> Text:

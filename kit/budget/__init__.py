@@ -3,7 +3,27 @@
 The design and its proof are in docs/decisions/weight-budget.md.
 """
 
-from kit.budget.budget import Reservation, Snapshot, WeightBudget, state_folder
+from kit.budget.budget import (
+    ClockView,
+    KnownStop,
+    Reservation,
+    Snapshot,
+    WeightBudget,
+    known_clock,
+    known_stop,
+    state_folder,
+)
 from kit.budget.rules import StopKind, Urgency
 
-__all__ = ["Reservation", "Snapshot", "StopKind", "Urgency", "WeightBudget", "state_folder"]
+__all__ = [
+    "ClockView",
+    "KnownStop",
+    "Reservation",
+    "Snapshot",
+    "StopKind",
+    "Urgency",
+    "WeightBudget",
+    "known_clock",
+    "known_stop",
+    "state_folder",
+]

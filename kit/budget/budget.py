@@ -36,6 +36,7 @@ from kit.errors import (
     RefusedRequestError,
     StopError,
 )
+from kit.exchange_clock import Local, read_local
 from kit.words import from_ms
 
 if TYPE_CHECKING:
@@ -66,7 +67,35 @@ class Snapshot:
     window_ends_ms: int
     stop_kind: str | None
     stop_until_ms: int | None
-    clock_offset_ms: int
+    clock_offset_ms: int  # exchange's clock minus this machine's wall clock
+
+
+@dataclass(frozen=True, slots=True)
+class ClockView:
+    """The exchange's clock at a moment, in UTC milliseconds, right to within ``error_ms``.
+
+    ``offset_ms``: it minus this machine's wall clock. ``age_ms``: since ``/time`` was asked; None: not in this boot,
+    or what it said was contradicted since.
+    """
+
+    exchange_ms: int
+    error_ms: int
+    offset_ms: int
+    age_ms: int | None
+
+    @property
+    def earliest_ms(self) -> int:
+        """A moment that the exchange's clock has surely reached."""
+        return self.exchange_ms - self.error_ms
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStop:
+    """A stop that the exchange told: nobody sends before ``until_ms`` (its clock)."""
+
+    kind: StopKind
+    until_ms: int
+    message: str
 
 
 class Reservation:
@@ -93,8 +122,8 @@ class Reservation:
 class WeightBudget:
     """The weight of one pool (``Host.pool``), shared with every other process that names the same pool and folder.
 
-    ``limit`` is per ``window`` and holds until ``set_limit`` told the host's own, which is remembered. ``clock_ms`` is
-    this machine's clock, in milliseconds since the epoch.
+    ``limit`` is per ``window`` and holds until ``set_limit`` told the host's own, which is remembered. ``clock_ms``
+    stands for both clocks of this machine, in milliseconds since the epoch; None: its own.
 
     Raises:
         FolderNotWritableError: there is no place for the state.
@@ -108,13 +137,13 @@ class WeightBudget:
         limit: int = CAREFUL_LIMIT,
         window: timedelta = MINUTE,
         longest_stop: timedelta = LONGEST_STOP_WAITED_OUT,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_ms: Callable[[], int] | None = None,
     ) -> None:
         self.pool = pool
         self.folder = folder or state_folder()
         self._terms = Terms(limit, window // timedelta(milliseconds=1))
         self._longest_stop_ms = longest_stop // timedelta(milliseconds=1)
-        self._clock_ms = clock_ms
+        self._local = read_local if clock_ms is None else lambda: Local(clock_ms(), clock_ms(), "given")
         self._store = Store(self.folder / file_name(pool))
         # Only the first of each urgency asks; the others stand behind it. So waiting costs the same for 1 and for 600.
         self._queues = {urgency: asyncio.Lock() for urgency in Urgency}
@@ -142,12 +171,12 @@ class WeightBudget:
 
     def now_ms(self) -> int:
         """The exchange's clock as this pool knows it, in milliseconds since the epoch."""
-        return self._clock_ms() + self._store.read().clock_offset_ms
+        return self._exchange_ms(self._store.read())
 
     def check(self) -> None:
         """Raise what ``reserve`` would, were there a stop now; for a request that waited after its reservation."""
         state = self._store.read()
-        now_ms = self._clock_ms() + state.clock_offset_ms
+        now_ms = self._exchange_ms(state)
         active = rules.advance(state, now_ms, self._terms).stop
         if active is not None:
             raise _stop_error(self.pool, active)
@@ -164,13 +193,35 @@ class WeightBudget:
         self._do(lambda state, _: rules.with_limit(state, limit))
 
     def set_clock_offset(self, offset_ms: int) -> None:
-        """The exchange's clock minus this machine's, as measured with /time; remembered."""
+        """The exchange's clock minus this machine's; remembered."""
         self._do(lambda state, _: rules.with_clock(state, offset_ms))
+
+    def hear_time(self, server_ms: int, sent: Local, received: Local) -> None:
+        """An answer of /time (UTC milliseconds) with this machine's clocks around it; remembered for all processes."""
+        self._do(lambda state, _: rules.with_time_answer(state, server_ms, sent, received))
+
+    def clock(self) -> ClockView:
+        """What is known of the exchange's clock, and how far this machine's wall clock is from it."""
+        state, local = self._store.read(), self._local()
+        exchange_ms = rules.exchange_ms(state, local)
+        known_here = state.clock_asked and state.boot == local.boot
+        return ClockView(
+            exchange_ms=exchange_ms,
+            error_ms=rules.clock_error_ms(state, local),
+            offset_ms=exchange_ms - local.wall_ms,
+            age_ms=rules.local_ms(state, local) - state.clock_at_ms if known_here else None,
+        )
+
+    def known_stop(self) -> KnownStop | None:
+        """The stop that holds now, or None."""
+        state = self._store.read()
+        stop = rules.advance(state, self._exchange_ms(state), self._terms).stop
+        return None if stop is None else KnownStop(stop.kind, stop.until_ms, stop.message)
 
     def snapshot(self) -> Snapshot:
         """How the pool stands, for metrics and people."""
         state = self._store.read()
-        state = rules.advance(state, self._clock_ms() + state.clock_offset_ms, self._terms)
+        state = rules.advance(state, self._exchange_ms(state), self._terms)
         return Snapshot(
             pool=self.pool,
             limit=rules.limit_of(state, self._terms),
@@ -179,7 +230,7 @@ class WeightBudget:
             window_ends_ms=(state.window + 1) * self._terms.window_ms,
             stop_kind=None if state.stop is None else state.stop.kind.value,
             stop_until_ms=None if state.stop is None else state.stop.until_ms,
-            clock_offset_ms=state.clock_offset_ms,
+            clock_offset_ms=self.clock().offset_ms,
         )
 
     @contextlib.asynccontextmanager
@@ -237,6 +288,9 @@ class WeightBudget:
             until = from_ms(wait.until_ms).isoformat()
             raise RateLimitedError(f"pool {self.pool}: {wait.why}; there is weight again at {until}", wait.until_ms)
 
+    def _exchange_ms(self, state: State) -> int:
+        return rules.exchange_ms(state, self._local())
+
     def _settle(self, promise: Promise, used_header: int | None, date_ms: int | None) -> None:
         self._do(
             lambda state, now_ms: rules.settle(
@@ -273,13 +327,38 @@ class WeightBudget:
         earlier = tuple(self._backlog)
 
         def whole(state: State) -> tuple[State, T]:
+            state = rules.adopted(state, self._local())
             for each in earlier:
-                state = each(state, self._clock_ms() + state.clock_offset_ms)
-            return change(state, self._clock_ms() + state.clock_offset_ms)
+                state = each(state, self._exchange_ms(state))
+            return change(state, self._exchange_ms(state))
 
         result = self._store.update(whole)
         del self._backlog[: len(earlier)]
         return result
+
+
+def known_clock(pool: str) -> ClockView | None:
+    """The exchange's clock as processes of this machine have learned it, for one that only looks; None: not since boot.
+
+    Writes nothing but what opening the state writes, and only where there is one.
+    """
+    view = _looked_at(pool, WeightBudget.clock)
+    return None if view is None or view.age_ms is None else view
+
+
+def known_stop(pool: str) -> KnownStop | None:
+    """The stop that holds now, for one that only looks, as ``known_clock`` does; None: there is none."""
+    return _looked_at(pool, WeightBudget.known_stop)
+
+
+def _looked_at(pool: str, what: Callable[[WeightBudget], T]) -> T | None:
+    if not (state_folder() / file_name(pool)).exists():
+        return None
+    try:
+        with contextlib.closing(WeightBudget(pool)) as budget:
+            return what(budget)
+    except FolderNotWritableError:  # another user's
+        return None
 
 
 def state_folder() -> Path:

@@ -22,6 +22,8 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
+from kit.exchange_clock import Local, Offset, aged, merged, offset_of_answer
+
 # The exchange's counter may run ahead of its header by what other programs behind the same address send meanwhile.
 SAFETY_MARGIN = 0.01
 # What HISTORY leaves for the newest candles.
@@ -43,6 +45,8 @@ POLL_MS = 50
 STOP_GUARD_MS = 1_000
 # A Date header is off by less than a second; a difference beyond this is our clock's, and is corrected.
 CLOCK_TOLERANCE_MS = 300
+# So that is how well the clock is known without an answer of /time.
+UNSURE_MS = 1_000 + CLOCK_TOLERANCE_MS
 
 
 class Urgency(StrEnum):
@@ -94,8 +98,12 @@ class State(msgspec.Struct, frozen=True):
     unheadered: int = 0
     carried: int = 0  # unheadered weight that may be counted in the next window instead
     limit: int | None = None
-    clock_offset_ms: int = 0  # exchange's clock minus this machine's
-    clock_asked: bool = False  # by /time, to some tens of milliseconds; otherwise by Date headers, to a second
+    clock_offset_ms: int = 0  # exchange's clock minus this machine's (``local_ms``)
+    clock_asked: bool = False  # by /time, to ``clock_error_ms``; otherwise by Date headers, to a second
+    clock_error_ms: int = 0
+    clock_at_ms: int = 0  # when /time was asked last, by the machine's clock
+    boot: str = ""  # whose steady clock ``boot_ms`` belongs to
+    boot_ms: int = 0  # what the wall clock said at that boot; the machine's clock is this plus the steady one
     promises: tuple[Promise, ...] = ()
     tickets: tuple[Ticket, ...] = ()
     stop: Stop | None = None
@@ -264,6 +272,45 @@ def with_limit(state: State, limit: int) -> State:
 def with_clock(state: State, offset_ms: int) -> State:
     """The exchange's clock was asked: it is ``offset_ms`` ahead of this machine's."""
     return replace(state, clock_offset_ms=offset_ms, clock_asked=True)
+
+
+def with_time_answer(state: State, server_ms: int, sent: Local, received: Local) -> State:
+    """The exchange's clock was asked, and answered ``server_ms`` between two moments of this machine's."""
+    fresh = offset_of_answer(server_ms, local_ms(state, sent), local_ms(state, received))
+    best = merged(_asked(state), fresh)
+    return replace(
+        state, clock_offset_ms=best.offset_ms, clock_error_ms=best.error_ms, clock_at_ms=best.at_ms, clock_asked=True
+    )
+
+
+def local_ms(state: State, local: Local) -> int:
+    """This machine's clock, in milliseconds since the epoch as it was believed once in this boot.
+
+    It may be wrong, which is what the offset is for, but unlike the wall clock it is never set.
+    """
+    return state.boot_ms + local.steady_ms if state.boot == local.boot else local.wall_ms
+
+
+def exchange_ms(state: State, local: Local) -> int:
+    """The exchange's clock, as well as it is known."""
+    return local_ms(state, local) + state.clock_offset_ms
+
+
+def clock_error_ms(state: State, local: Local) -> int:
+    """How far ``exchange_ms`` may be off."""
+    asked = _asked(state)
+    return UNSURE_MS if asked is None else aged(asked, local_ms(state, local)).error_ms
+
+
+def adopted(state: State, local: Local) -> State:
+    """The state in this boot: what was kept against the steady clock of an earlier one tells no time any more."""
+    if state.boot == local.boot:
+        return state
+    return replace(state, boot=local.boot, boot_ms=local.wall_ms - local.steady_ms, clock_asked=False)
+
+
+def _asked(state: State) -> Offset | None:
+    return Offset(state.clock_offset_ms, state.clock_error_ms, state.clock_at_ms) if state.clock_asked else None
 
 
 def owners(state: State) -> frozenset[int]:

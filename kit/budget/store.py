@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from kit.budget.rules import State
+from kit.durable import make_folder, sync_folder
 from kit.errors import FolderNotWritableError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Store:
     def close(self) -> None:
         """Give the file back. It stays for the next."""
         if self._fd >= 0:
-            os.close(self._fd)
+            with contextlib.suppress(OSError):  # it is closed all the same; what has to be kept was fsynced
+                os.close(self._fd)
             self._fd = -1
 
     def update(self, change: Callable[[State], tuple[State, T]]) -> T:
@@ -72,30 +74,36 @@ class Store:
             new, result = change(old)
             if new != old:
                 self._write(sequence + 1, new)
-                if new.stop is not None and new.stop != old.stop:
+                # While it lasts, each write is: two that were not could both be torn, and the stop with them.
+                if new.stop is not None:
                     os.fsync(self._fd)
             return result
 
     def read(self) -> State:
         """The state as it is, without the lock: a half-written slot fails its checksum, the other one is whole."""
         with self._os_errors():
+            self._open_anew_if_gone()
             return self._read()[1]
 
     def _open(self) -> None:
         with self._os_errors():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+            make_folder(self._path.parent)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
             self._pid = os.getpid()
             if os.fstat(self._fd).st_size < 2 * SLOT_BYTES:
                 # Written out, not only lengthened: later writes need no new blocks. Nothing is overwritten.
                 os.pwrite(self._fd, bytes(2 * SLOT_BYTES - os.fstat(self._fd).st_size), os.fstat(self._fd).st_size)
+                sync_folder(self._path.parent)  # a stop in a file whose name is lost would be lost with it
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _open_anew_if_gone(self) -> None:
         if self._pid != os.getpid() or os.fstat(self._fd).st_nlink == 0:
             # After a fork both would share one lock; a deleted file is shared with nobody.
             self.close()
             self._open()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._open_anew_if_gone()
         for _ in range(LOCK_TRIES):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
