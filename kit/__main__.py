@@ -40,6 +40,26 @@ def status(
             Console().print(status_table(found))
 
 
+@app.command()
+def serve(
+    base_dirs: Annotated[list[Path], typer.Argument(metavar="BASE_DIR ...", help="One folder a market.")],
+    *,
+    host: Annotated[str, typer.Option(help="Where to listen; other than loopback shows the page to the network.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8321,
+) -> None:
+    """Serve a page that tells at one look whether each market is complete now. Reads only; runs until Ctrl-C.
+    Exit code 2 when it cannot listen."""
+    from kit.serve import command  # noqa: PLC0415 - heavy, and of no use to the other commands
+
+    try:
+        command.serve(base_dirs, host, port)
+    except OSError as error:
+        typer.echo(f"error: the page cannot be served on {host}, port {port}: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
 @app.command("check-factors")
 def check_factors(
     base_dir: Annotated[Path, typer.Argument(help="The market's folder.")],
@@ -61,6 +81,30 @@ def check_factors(
     else:
         Console().print(check.check_table(report))
     raise typer.Exit(0 if report.sound else 1)
+
+
+@app.command()
+def watch(
+    base_dirs: Annotated[list[Path], typer.Argument(metavar="BASE_DIR ...", help="One folder a market.")],
+    *,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    no_send: Annotated[bool, typer.Option("--no-send", help="Only look: tell nobody, write nothing.")] = False,
+) -> None:
+    """Look once what is wrong, and tell whom the configs name; made for cron, each minute. What the worker or an
+    earlier run has told is not told again. Exit code 0 when all is well, 1 when something is wrong, 2 on a bad
+    config."""
+    from kit.alarms import command  # noqa: PLC0415 - of no use to the other commands
+
+    raise typer.Exit(command.watch(base_dirs, quiet=quiet, sends=not no_send))
+
+
+@app.command("notify-test")
+def notify_test(base_dir: Annotated[Path, typer.Argument(help="The market's folder.")]) -> None:
+    """Send a test message to everybody whom the config names. Exit code 0 when it arrived everywhere, 1 when not, 2 on
+    a bad config."""
+    from kit.alarms import command  # noqa: PLC0415 - of no use to the other commands
+
+    raise typer.Exit(command.notify_test(base_dir))
 
 
 if __name__ == "__main__":

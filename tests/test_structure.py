@@ -29,6 +29,8 @@ FORBIDDEN = {
         "kit.calculators",
     ),
     "kit.resample": ("kit.dialect", "kit.embedded_exchange", "kit.budget", "kit.market"),
+    "kit.serve": ("kit.dialect", "kit.embedded_exchange", "kit.budget"),
+    "kit.exchange_clock": ("kit.dialect", "kit.buffer", "kit.embedded_exchange", "kit.budget", "kit.config"),
     "kit.words": ("kit.dialect", "kit.buffer", "kit.embedded_exchange", "kit.config"),
     "kit.completeness": ("kit.dialect", "kit.embedded_exchange", "kit.budget"),
 }
