@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 PERIODS ?=
+MINUTES ?=
+SEED ?=
+KILLS ?= 500
 SHELL := /bin/sh
 
-.PHONY: demo test bench lint lock setup setup-dev clean
+.PHONY: demo test bench chaos kills soak fuzz docs lint lock setup setup-dev clean
 
 demo: .venv/run.stamp
 	@$(BIN)/python -m deployments.demo $(if $(PERIODS),--periods $(PERIODS))
@@ -15,6 +18,22 @@ test: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.bench
+
+# The long forms of what the tests do shortly: faults from a seed that is printed, kills, a long run, fuzzing.
+chaos: .venv/dev.stamp
+	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+kills: .venv/dev.stamp
+	$(BIN)/python -m tests.kills --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+soak: .venv/dev.stamp
+	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+fuzz: .venv/dev.stamp
+	$(BIN)/python -m tests.hostile.fuzz --seconds $(if $(MINUTES),$$(($(MINUTES) * 60)),60)
+
+docs: .venv/dev.stamp
+	$(BIN)/mkdocs build --strict
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

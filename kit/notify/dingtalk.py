@@ -13,10 +13,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
+
+import msgspec
+
+from kit.logs import shown
+from kit.outside import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +30,15 @@ MAX_CONTENT_BYTES = 18_000  # DingTalk refuses bodies over 20000 bytes (460101);
 # -1: the system is busy; 130101 and 410100: more than 20 messages a minute. All others need a person to mend the
 # robot's settings (310000: signature, keyword or address; 400101: no such token ...).
 TRANSIENT_CODES = frozenset({-1, 130101, 410100})
+MAX_TOLD_CHARS = 500  # of an errmsg; the documented ones have under 200
 HTTP_OK = 200
 HTTP_TOO_MANY = 429
 HTTP_SERVER_ERROR = 500
+
+
+class _Answer(msgspec.Struct):
+    errcode: int
+    errmsg: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,12 +88,10 @@ def verdict(status: int, content: bytes) -> Verdict:
     if status != HTTP_OK:
         return Verdict(False, f"HTTP {status}", transient=status == HTTP_TOO_MANY or status >= HTTP_SERVER_ERROR)
     try:
-        answer = json.loads(content)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict) or not isinstance(answer.get("errcode"), int):
+        answer = msgspec.json.decode(content, type=_Answer)
+    except UNREADABLE:
         return Verdict(False, "an answer without errcode", transient=True)
-    code = answer["errcode"]
-    if code == 0:
+    if answer.errcode == 0:
         return Verdict(True)
-    return Verdict(False, f"errcode {code}: {answer.get('errmsg', '')}", transient=code in TRANSIENT_CODES)
+    told = shown(answer.errmsg, limit=MAX_TOLD_CHARS)
+    return Verdict(False, f"errcode {answer.errcode}: {told}", transient=answer.errcode in TRANSIENT_CODES)

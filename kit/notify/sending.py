@@ -52,13 +52,15 @@ async def send(
     body: str,
     *,
     robots: Collection[str] | None = None,
+    only: Collection[str] | None = None,
     patience: Patience | None = None,
 ) -> list[Outcome]:
     """Tell everybody that ``config`` names; one outcome a target, in the config's order, never an error raised.
 
-    ``robots``: of ``dingding`` only the robots of these names, such as BMAC's ``error`` (None: all of them).
+    ``robots``: of ``dingding`` only the robots of these names, such as BMAC's ``error`` (None: all of them). ``only``:
+    of all targets those of these names (``Outcome.target``), to try again where it failed.
     """
-    targets = targets_of(config, robots)
+    targets = [target for target in targets_of(config, robots) if only is None or target.name in only]
     return await asyncio.gather(*(_tell(target, title, body, patience or Patience()) for target in targets))
 
 
