@@ -135,7 +135,13 @@ def to_ask(findings: Findings) -> dict[str, list[tuple[int, int]]]:
 
 
 def record_of(
-    findings: Findings, index: int, *, now: datetime, before: LedgerRecord | None, started_at: datetime | None = None
+    findings: Findings,
+    index: int,
+    *,
+    now: datetime,
+    before: LedgerRecord | None,
+    started_at: datetime | None = None,
+    clock_offset_ms: int | None = None,
 ) -> LedgerRecord:
     """The ledger's record of one begin time; what ``before`` said of when it was completed stays true."""
     expected = findings.expected[:, index]
@@ -157,6 +163,7 @@ def record_of(
         completed_at=completed_at,
         seconds_to_complete=None if completed_at is None else round((completed_at - run_time).total_seconds(), 3),
         started_at=before.started_at if before is not None and before.started_at else started_at,
+        clock_offset_ms=clock_offset_ms if before is None or before.clock_offset_ms is None else before.clock_offset_ms,
         filled=before.filled if before is not None else 0,
         revised=before.revised if before is not None else 0,
     )

@@ -6,9 +6,7 @@ Every step looks at what is on disk and does what is missing, so doing it again 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from flows.steps.audits import look_back
-from flows.steps.compaction import compact_buffer
+from flows.steps.compaction import compact_buffer, compaction_overdue
 from flows.steps.context import Period, open_period
 from flows.steps.exchange_info import refresh_exchange_info
 from flows.steps.factors import compute_factors
@@ -25,14 +23,16 @@ from flows.steps.history import fill_history
 from flows.steps.newest import complete_newest
 from flows.steps.records import count_in_newest
 from flows.steps.resample import resample
-from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
-from kit.buffer.locks import hold
+from kit.buffer.locks import hold_when_free
 from kit.buffer.states import load_states
-from kit.errors import BmacError, FolderBusyError
+from kit.errors import BmacError
 from kit.words import utc_now
 
 log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 0.05
+"""Seconds between looks whether another run in the same folder has ended."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,19 @@ async def run_period(
         ConfigError, FolderError: the config or the folder cannot be used.
         ExchangeError: the exchange gave nothing, and nothing is known of its symbols yet.
     """
-    async with open_period(base_dir, run_time) as period, _alone(period.folder):
+    async with (
+        open_period(base_dir, run_time) as period,
+        hold_when_free(period.folder, "flow", look_every_s=LOOK_EVERY_S),
+    ):
         period.deadline = history_deadline
         period.states = load_states(period.folder)
         before = Ledger(period.folder).get(run_time)
         steps = Steps(base_dir, on_step)
         await steps.must("exchange_info", refresh_exchange_info(period))
         await steps.must("newest", complete_newest(period))
+        if compaction_overdue(period):
+            await steps.may("resample", resample(period))
+            await steps.may("compact", compact_buffer(period))
         await steps.may("history", fill_history(period))
         await steps.may("funding", refresh_funding(period))
         await steps.may("factors", compute_factors(period))
@@ -122,18 +128,6 @@ class Steps:
         if self.on_step is not None:
             self.on_step(report)
         return problem
-
-
-@asynccontextmanager
-async def _alone(folder: Folder) -> AsyncIterator[None]:
-    """Hold the folder as its flow. Waits without blocking the event loop, in which other markets are at work."""
-    while True:
-        try:
-            with hold(folder, "flow"):
-                yield
-                return
-        except FolderBusyError:
-            await asyncio.sleep(0.05)
 
 
 __all__ = ["Outcome", "Period", "StepReport", "run_period"]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 import polars as pl
 import structlog
 
 from flows.steps.context import Period
+from flows.steps.gaps import store
 from kit.budget import Urgency
 from kit.buffer.fills import Revision, differences, store_revisions, stored_candles
 from kit.buffer.read import Span, current_view, read_candles, read_view
-from kit.buffer.states import save_states
+from kit.buffer.states import States, save_states
 from kit.buffer.view import View
-from kit.completeness import Window
 from kit.dialect.klines import plan_pages
 from kit.errors import ExchangeError, SymbolRefusedError
 from kit.words import Candle, Source, from_ms, to_ms
@@ -34,16 +33,21 @@ SHORTEST_WORTH_WAITING = timedelta(minutes=1)
 WAIT_FOR_WEIGHT = timedelta(seconds=2)
 """Look-backs use weight that lies idle; when there is none they are postponed to the next period."""
 
-AUDIT_EVERY = timedelta(hours=1)
-AUDIT_SYMBOLS = 24
-"""Symbols an audit compares; with at most 99 candles each it costs a weight of 24 in an hour."""
+AUDIT_TURN, AUDIT_TURN_PERIODS = timedelta(hours=1), 60
+"""In so long (the shorter of the two) every symbol has its turn: a final that the stream told wrong does not stay. A
+market of 600 symbols at 1m spends a weight of 10 a minute."""
 
 AUDIT_CANDLES = 99
+"""Candles an audit compares, of weight 1: more than there are in a turn, so that none is left out."""
+
+AUDIT_AT_ONCE, AUDIT_SHARE = 24, 12
+"""Symbols audited in one period at most: 24, or a twelfth of the market if that is more. So an audit stays small beside
+its period, and the turn of a market of long intervals is twelve periods."""
 
 
 async def look_back(period: Period) -> str:
     """Compare what was stored with what the exchange said afterwards: late finals of the stream, REST's early rows once
-    more, each hour a sample of all."""
+    more, a part of the market in turns."""
     await _wait_until_sure(period)
     revised = compare_late_finals(period)
     try:
@@ -107,52 +111,92 @@ async def read_again(period: Period) -> int:
 
 
 async def audit(period: Period) -> int:
-    """Each hour a sample of symbols: their last candles, whatever their source, against REST."""
+    """A part of the market each period, in turns: the last candles, whatever their source, against REST."""
     now_ms = to_ms(period.exchange_now())
-    if now_ms - period.states.audited_at_ms < AUDIT_EVERY.total_seconds() * 1000:
-        return 0
     step = period.window.step_ms
+    symbols = whose_turn(period.states, period.trading, now_ms, step)
+    if not symbols:
+        return 0
     until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) // step * step
-    window = Window(until_ms - AUDIT_CANDLES * step, until_ms - step, step)
-    sample = random.sample(sorted(period.trading), min(AUDIT_SYMBOLS, len(period.trading)))
-    revised = await _compare(
-        period, {symbol: [window.first_ms, window.last_ms] for symbol in sample}, "hourly audit against REST"
-    )
+    span = [until_ms - AUDIT_CANDLES * step, until_ms - step]
+    revised = await _compare(period, dict.fromkeys(symbols, span), "audit against REST")
+    for symbol in symbols:
+        period.states.symbols[symbol].audited_ms = now_ms
     period.states.audited_at_ms = now_ms
-    log.info("audit.done", market=period.folder.candles.name, symbols=len(sample), revised=revised)
+    log.info("audit.done", market=period.folder.candles.name, symbols=len(symbols), revised=revised)
     return revised
 
 
-async def _compare(period: Period, begins: dict[str, list[int]], reason: str) -> int:
-    """Compare what is readable of each symbol, from its first to its last begin time, with what REST says now."""
-    interval, venue = period.config.interval, period.config.trade_type.venue
+def whose_turn(states: States, trading: Collection[str], now_ms: int, step_ms: int) -> list[str]:
+    """The symbols to audit now: as many as the time since the last audit is of a turn, those first whose last audit is
+    longest ago."""
+    turn_ms = min(AUDIT_TURN // timedelta(milliseconds=1), AUDIT_TURN_PERIODS * step_ms)
+    due = len(trading) * (now_ms - states.audited_at_ms) // turn_ms
+    most = max(AUDIT_AT_ONCE, -(-len(trading) // AUDIT_SHARE))
+    by_age = sorted(trading, key=lambda symbol: (states.symbols[symbol].audited_ms, symbol))
+    return by_age[: max(0, min(due, most))]
 
+
+async def _compare(period: Period, begins: dict[str, list[int]], reason: str) -> int:
+    """Compare what is readable of each symbol, from its first to its last begin time, with what REST says now.
+
+    What REST has and we have not (it was held not to exist, or the window's filling has not come so far) is stored.
+
+    Raises:
+        ExchangeError: not all could be asked. What was told before is compared all the same.
+    """
     told: list[Candle] = []
+    problem: ExchangeError | None = None
     deadline_ms = to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
 
     async def hear(symbol: str, first_ms: int, last_ms: int) -> None:
+        nonlocal problem
         try:
-            for page in plan_pages(venue, interval, first_ms, last_ms):
-                final_before = period.final_before_ms()
-                rows = await period.client.klines(symbol, interval, page, Urgency.HISTORY, deadline_ms=deadline_ms)
-                told.extend(row for row in rows if row.begin_ms + interval.ms <= final_before)
+            told.extend(await _told(period, symbol, first_ms, last_ms, deadline_ms))
         except SymbolRefusedError:
             log.info("audit.refused", market=period.folder.candles.name, symbol=symbol)  # it was delisted meanwhile
+        except ExchangeError as error:
+            problem = problem or error
 
-    if not begins:
-        return 0
-    problem: BaseException | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            for symbol, at in begins.items():
-                group.create_task(hear(symbol, min(at), max(at)))
-    except* ExchangeError as problems:
-        problem = problems.exceptions[0]
+    async with asyncio.TaskGroup() as group:
+        for symbol, at in begins.items():
+            group.create_task(hear(symbol, min(at), max(at)))
+    revised = await _take_in(period, told, reason) if told else 0
     if problem is not None:
-        raise problem  # out here: raised inside, it would come wrapped in another group
-    first_ms = min(min(at) for at in begins.values())
-    last_ms = max(max(at) for at in begins.values())
-    stored = stored_candles(period.folder, Span(first_ms + interval.ms, last_ms + interval.ms), list(begins))
+        raise problem
+    return revised
+
+
+async def _told(period: Period, symbol: str, first_ms: int, last_ms: int, deadline_ms: int) -> list[Candle]:
+    """What REST says now of a symbol's candles that are final. Nothing of the asset that had its ticker before."""
+    interval, venue = period.config.interval, period.config.trade_type.venue
+    first_ms = max(first_ms, period.states.symbols[symbol].since_ms or 0)
+    rows: list[Candle] = []
+    for page in plan_pages(venue, interval, first_ms, last_ms) if first_ms <= last_ms else ():
+        final_before = period.final_before_ms()
+        answer = await period.client.klines(symbol, interval, page, Urgency.HISTORY, deadline_ms=deadline_ms)
+        rows += [
+            row
+            for row in answer
+            if page.start_ms <= row.begin_ms <= page.end_ms and row.begin_ms + interval.ms <= final_before
+        ]
+    return rows
+
+
+async def _take_in(period: Period, told: list[Candle], reason: str) -> int:
+    """Revise what differs and store what was not there; how many were revised."""
+    step = period.window.step_ms
+    span = Span(min(row.begin_ms for row in told) + step, max(row.begin_ms for row in told) + step)
+    stored = stored_candles(period.folder, span, sorted({row.symbol for row in told}))
+    window = period.window
+    absent = [
+        row
+        for row in told
+        if (row.symbol, row.begin_ms) not in stored and window.first_ms <= row.begin_ms <= window.last_ms
+    ]
+    if absent:
+        log.info("audit.filled", market=period.folder.candles.name, candles=len(absent))
+        await store(period, absent)
     return _revise(period, differences(stored, told, reason))
 
 

@@ -12,16 +12,15 @@ from typing import TypeVar
 
 import structlog
 
-from kit.budget import WeightBudget
+from flows.exchange_time import connected, measure
 from kit.buffer.layout import Folder
 from kit.buffer.states import States
 from kit.completeness import Window
 from kit.config import MarketConfig, load_config
-from kit.dialect.hosts import Endpoints, host_of
 from kit.dialect.rest import RestClient
 from kit.dialect.symbols import SymbolInfo
-from kit.errors import ExchangeError
-from kit.words import from_ms, to_ms, utc_now
+from kit.exchange_clock import steady_ms
+from kit.words import from_ms, to_ms
 
 R = TypeVar("R")
 
@@ -43,8 +42,7 @@ class Period:
     folder: Folder
     run_time: datetime
     client: RestClient
-    started_at: datetime = field(default_factory=utc_now)
-    offset: timedelta = timedelta(0)
+    started_at: datetime  # as every time here by the exchange's clock
     states: States = field(default_factory=States)
     symbols: tuple[SymbolInfo, ...] = ()
     trading: frozenset[str] = frozenset()
@@ -52,12 +50,20 @@ class Period:
     filled: int = 0
     revised: int = 0
     history_left: int = 0
-    deadline: datetime | None = None  # by the local clock: what can wait for the next period ends then
+    deadline: datetime | None = None  # what can wait for the next period ends then
 
     @property
     def deadline_ms(self) -> int | None:
-        """The deadline by the exchange's clock, in milliseconds."""
-        return None if self.deadline is None else to_ms(self.deadline + self.offset)
+        """The deadline in milliseconds."""
+        return None if self.deadline is None else to_ms(self.deadline)
+
+    @property
+    def patient_until(self) -> datetime:
+        """How long the newest candles are waited for: the market's patience counted from the close, or from the
+        beginning of work that began after it."""
+        patience = self.config.candle_close_timeout
+        end = self.run_time + patience
+        return end if self.started_at < end else self.started_at + patience
 
     @property
     def begin_ms(self) -> int:
@@ -82,12 +88,17 @@ class Period:
         return sorted(self.trading | stopped)
 
     def exchange_now(self) -> datetime:
-        """The exchange's clock, as far as the last measurement tells."""
-        return utc_now() + self.offset
+        """The exchange's clock, as well as it is known by now."""
+        return from_ms(self.client.budget.now_ms())
 
     def final_before_ms(self) -> int:
-        """Candles that close before this moment are final when REST tells them."""
-        return to_ms(self.exchange_now() - FINAL_AFTER)
+        """Candles that close before this moment are final when REST tells them, however wrong the clock may be."""
+        return self.client.budget.clock().earliest_ms - FINAL_AFTER // timedelta(milliseconds=1)
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """The exchange's clock minus this machine's."""
+        return self.client.budget.clock().offset_ms
 
 
 @asynccontextmanager
@@ -100,22 +111,11 @@ async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Perio
     config = load_config(base_dir)
     folder = Folder(base_dir, config.trade_type, config.interval, config.save_type)
     folder.open_for_writing()
-    host = host_of(config.trade_type.venue, Endpoints(config.endpoints.rest, config.endpoints.ws), proxy=config.proxy)
-    async with RestClient(
-        host,
-        WeightBudget(host.pool),
-        proxy=config.proxy,
-        timeout=timedelta(seconds=config.http_timeout_sec),
-        fetchers=config.num_rest_fetchers,
-    ) as client:
-        period = Period(config, folder, run_time, client)
-        try:
-            period.offset = timedelta(milliseconds=(await client.clock_offset(samples=1)).offset_ms)
-        except ExchangeError as error:
-            # What was measured last serves meanwhile: a local clock that is ahead would call open candles closed.
-            period.offset = timedelta(milliseconds=client.budget.now_ms() - to_ms(utc_now()))
-            log.warning("clock.unknown", market=folder.candles.name, error=str(error))
-        yield period
+    began_ms = steady_ms()
+    async with connected(config) as client:
+        await measure(client, samples=1)
+        asked_for = timedelta(milliseconds=steady_ms() - began_ms)
+        yield Period(config, folder, run_time, client, from_ms(client.budget.now_ms()) - asked_for)
 
 
 async def to_the_end(work: Callable[[], R]) -> R:

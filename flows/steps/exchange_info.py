@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 
 import polars as pl
@@ -11,13 +12,20 @@ import structlog
 from flows.steps.context import Period
 from kit.buffer.assets import add_boundary, load_assets
 from kit.buffer.exchange_info import ExchangeInfoStore
+from kit.buffer.ledger import Ledger
 from kit.buffer.read import read_candles
 from kit.buffer.states import States, SymbolState, save_states
 from kit.dialect.symbols import SymbolInfo, select, trades
 from kit.errors import BadAnswerError, ExchangeError
-from kit.words import to_ms
+from kit.words import MILLISECOND, to_ms
 
 log = structlog.get_logger(__name__)
+
+WAIT_FOR_WEIGHT = timedelta(seconds=1)
+"""What is on disk serves when the exchange has told us to wait: a stream that delivered everything is not held up."""
+
+AT_MOST_EVERY = timedelta(seconds=20)
+"""Of markets whose periods are shorter: on spot each answer is some megabytes and a weight of 20."""
 
 
 async def refresh_exchange_info(period: Period) -> str:
@@ -28,9 +36,14 @@ async def refresh_exchange_info(period: Period) -> str:
     """
     store = ExchangeInfoStore(period.folder)
     known = store.latest()
+    if known is not None and _just_fetched(period):
+        _take(period, map(SymbolInfo.from_dict, known))
+        return f"{len(period.trading)} symbols trade, as a moment ago"
+    deadline_ms = None if known is None else to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
     try:
-        infos = _plausible((await period.client.exchange_info()).symbols, known)
+        infos = _plausible((await period.client.exchange_info(deadline_ms=deadline_ms)).symbols, known)
         changed = store.save([info.to_dict() for info in infos], period.exchange_now())
+        period.states.exchange_info_at_ms = to_ms(period.exchange_now())
     except ExchangeError as error:
         if known is None:
             raise
@@ -39,6 +52,17 @@ async def refresh_exchange_info(period: Period) -> str:
         changed = False
     _take(period, infos)
     return f"{len(period.trading)} symbols trade" + (", changed" if changed and known is not None else "")
+
+
+def _just_fetched(period: Period) -> bool:
+    """Whether what is on disk may serve: a short period, and nothing missing in the last one that a delisting would
+    explain."""
+    interval = period.config.interval.delta
+    age_ms = to_ms(period.exchange_now()) - period.states.exchange_info_at_ms
+    if interval >= AT_MOST_EVERY or not 0 <= age_ms < AT_MOST_EVERY // MILLISECOND:
+        return False
+    before = Ledger(period.folder).get(period.run_time - interval)
+    return before is not None and before.complete
 
 
 def _plausible(infos: tuple[SymbolInfo, ...], known: Sequence[object] | None) -> tuple[SymbolInfo, ...]:

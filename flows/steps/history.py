@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -99,6 +100,12 @@ async def _run(period: Period, filling: Filling, findings: Findings) -> None:
                 report_progress(period, filling.total - len(filling.pages), filling.total)
         for worker in workers:
             worker.result()
+    except asyncio.CancelledError:
+        # The next period is due. What has come in is kept: of short periods each one would fetch it again.
+        await cancel_all(workers)
+        with suppress(OSError):
+            await store(period, filling.fetched)
+        raise
     finally:
         await cancel_all(workers)
     report_progress(period, filling.total - len(filling.pages), filling.total)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import structlog
 
@@ -16,7 +15,7 @@ from kit.budget import Urgency
 from kit.completeness import Findings, Window, to_ask
 from kit.dialect.klines import Page, plan_pages
 from kit.errors import ExchangeError, StopError
-from kit.words import Candle
+from kit.words import Candle, to_ms
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +35,7 @@ LARGE_BATCH, STORE_LARGE_EVERY = 5_000, 1.0
 
 async def complete_newest(period: Period) -> str:
     """Fill the newest period and write its ledger record, complete or not."""
-    deadline = period.run_time + timedelta(seconds=period.config.candle_close_timeout_sec)
+    deadline = period.run_time + period.config.candle_close_timeout
     pauses = iter(PAUSES)
     findings = _look_at_newest(period)
     while True:
@@ -128,7 +127,7 @@ async def _work(period: Period, asking: Round) -> None:
     while not asking.over:
         symbol, page = asking.waiting.popitem()
         try:
-            candles = await ask(period, symbol, page, Urgency.NEWEST)
+            candles = await ask(period, symbol, page, Urgency.NEWEST, deadline_ms=to_ms(period.patient_until))
             asking.fetched += candles  # after the await: the list may have been taken away meanwhile
             asking.failures = 0
         except ExchangeError as error:

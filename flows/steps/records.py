@@ -10,7 +10,6 @@ import numpy as np
 from flows.steps.context import Period
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.completeness import ABSENT, BY_REST, BY_STREAM, Findings, record_of
-from kit.words import utc_now
 
 UNCHANGED = ("expected", "by_stream", "by_rest", "missing", "excused", "complete")
 
@@ -24,6 +23,7 @@ def write_newest(period: Period, findings: Findings) -> LedgerRecord:
         now=_now(period),
         before=ledger.get(period.run_time),
         started_at=period.started_at,
+        clock_offset_ms=period.clock_offset_ms,
     )
     ledger.put([record])
     return record
@@ -79,4 +79,4 @@ def count_in_newest(period: Period) -> None:
 
 def _now(period: Period) -> datetime:
     """Completed when *we* could read it, by the exchange's clock, as run times are."""
-    return max(utc_now() + period.offset, period.run_time)
+    return max(period.exchange_now(), period.run_time)
