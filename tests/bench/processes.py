@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 STATE_DIR_VARIABLE = "BMAC_STATE_DIR"  # each benchmark has a weight budget of its own
 LEAVES_WITHIN_S = 10.0
 
+LAUNCH = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])
+"""
+"""Before the child's own code: it dies with its parent (PR_SET_PDEATHSIG, which Linux alone has), and SIGINT reaches it
+also where a shell had it ignored. Not by ``preexec_fn``, which is unsafe once threads run."""
+
 
 class BenchError(Exception):
     """A process of the benchmark did not do its part; the message carries the end of its log."""
@@ -49,7 +58,7 @@ class Child:
         self._log_path = scratch / f"{name}.log"
         self._log = self._log_path.open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, "-c", LAUNCH, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -90,6 +99,10 @@ class Child:
         message: dict[str, Any] = json.loads(line)
         return message
 
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of its stdout that nobody has taken yet; at once. BenchError: it has ended."""
+        return [self.line(0.0) for _ in range(self._lines.qsize())]
+
     def usage(self) -> Usage:
         """What it has used so far. BenchError: it has ended."""
         try:
@@ -98,6 +111,10 @@ class Child:
                 return Usage(cpu.user + cpu.system, self._meter.memory_info().rss, io.write_bytes, time.time())
         except psutil.Error as error:
             raise BenchError(f"{self.name} has ended ({error})\n{self._end_of_log()}") from error
+
+    def ended(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
 
     def stop(self) -> int:
         """SIGTERM, after a while SIGKILL; the exit code."""
@@ -116,8 +133,9 @@ class Child:
 
     def _read(self) -> None:
         if self._process.stdout is not None:
-            for line in self._process.stdout:
-                self._lines.put(line)
+            with self._process.stdout as lines:
+                for line in lines:
+                    self._lines.put(line)
         self._lines.put(b"")
 
     def _end_of_log(self) -> str:
