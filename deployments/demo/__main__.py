@@ -74,6 +74,8 @@ def _has_seen(screen: Screen, periods: int) -> bool:
 
 
 def _start(scene: stage.Scene, services: Services, screen: Screen, show: Show) -> None:
+    screen.tell("status page", f"{scene.page_url}  starting ...", "dim")
+    screen.tell("Prefect UI", f"{scene.ui_url}  starting ...", "dim")
     screen.tell("embedded exchange", "starting ...", "dim")
     show()
     exchange = stage.start_exchange(services)
@@ -81,8 +83,9 @@ def _start(scene: stage.Scene, services: Services, screen: Screen, show: Show) -
     stage.write_configs(scene, exchange)
     stage.start_market(scene, services)
     screen.tell("market", f"{scene.base_dirs[0]}   (python -m kit status shows it, too)")
+    stage.start_page(scene, services)
+    screen.tell("status page", scene.page_url, "bold cyan")
     stage.start_server(scene, services)
-    screen.tell("Prefect UI", f"{scene.ui_url}  starting ...", "dim")
     while not stage.server_is_healthy(scene):
         services.check()
         show()

@@ -27,7 +27,8 @@ SYMBOLS = 60
 START_LIMIT = 120.0
 """Seconds that a part of the demo may take to be ready; it takes 2 to 20 on a quiet machine."""
 
-UI_PORT = 4200
+UI_PORT, PAGE_PORT = 4200, 8321
+"""The ports of Prefect's pages and of the status page, where they are free."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Scene:
 
     folder: Path
     ui_port: int
+    page_port: int
 
     @property
     def base_dirs(self) -> list[Path]:
@@ -52,6 +54,11 @@ class Scene:
         """Prefect's pages."""
         return f"http://127.0.0.1:{self.ui_port}"
 
+    @property
+    def page_url(self) -> str:
+        """The status page."""
+        return f"http://127.0.0.1:{self.page_port}"
+
     def environment(self) -> dict[str, str]:
         """The environment of every process of the demo: nothing of it lands outside the demo's folder."""
         settings = dict(_server_settings())
@@ -61,6 +68,7 @@ class Scene:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_API_URL": self.api_url,
+            "BMAC_STATUS_URL": self.page_url,
             "BMAC_STATE_DIR": str(self.folder / "state"),
             "BMAC_DATA": str(self.folder / "markets"),
             "PYTHONUNBUFFERED": "1",
@@ -72,7 +80,7 @@ def new_scene(folder: Path) -> Scene:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    return Scene(folder, UI_PORT if _free(UI_PORT) else _any_port())
+    return Scene(folder, *(port if _free(port) else _any_port() for port in (UI_PORT, PAGE_PORT)))
 
 
 def start_exchange(services: Services) -> dict[str, dict[str, str]]:
@@ -100,6 +108,11 @@ def start_market(scene: Scene, services: Services) -> None:
     folders = list(map(str, scene.base_dirs))
     services.start("streamer", ["-m", "streamer", *folders])
     services.start("worker", ["-m", "flows", "worker", *folders])
+
+
+def start_page(scene: Scene, services: Services) -> None:
+    """The status page; it shows each market as soon as there is something of it."""
+    services.start("page", ["-m", "kit", "serve", "--port", str(scene.page_port), *map(str, scene.base_dirs)])
 
 
 def start_server(scene: Scene, services: Services) -> Service:
