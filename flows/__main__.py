@@ -16,12 +16,13 @@ from typing import Annotated
 import typer
 
 from flows.markets import REPOSITORY, check_run_time, live_base_dirs, pace_of, served_market
+from flows.verdict import Named
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.config import MarketConfig, load_config
-from kit.errors import BmacError, ExchangeError
+from kit.errors import BmacError, ConfigError, ExchangeError, FolderError
 from kit.logs import LogFormat, configure
-from kit.words import utc_now
+from kit.metrics import VARIABLE, MetricsError, parse_address
 
 COMPLETE, BAD_INPUT, INCOMPLETE = 0, 2, 3
 
@@ -56,11 +57,20 @@ def worker(
     prefect_file: Annotated[Path, typer.Option(help="Where the deployments are described.")] = (
         REPOSITORY / "prefect.yaml"
     ),
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            envvar=VARIABLE,
+            metavar="HOST:PORT",
+            help="Tell Prometheus how it is, under /metrics; loopback without HOST:.",
+        ),
+    ] = None,
     logs: LogsOption = "auto",
 ) -> None:
     """Do the periods of several markets, each at its own time, until SIGTERM or SIGINT; Prefect shows them."""
     configure(logs)
     try:
+        address = parse_address(metrics)
         folders = [folder.absolute() for folder in base_dirs] if base_dirs else live_base_dirs(prefect_file)
         markets = [served_market(folder) for folder in dict.fromkeys(folders)]
     except (BmacError, OSError) as error:
@@ -68,7 +78,10 @@ def worker(
     from flows.steps import run_period  # noqa: PLC0415 - heavy, and not needed to refuse a bad config
     from flows.worker import serve  # noqa: PLC0415 - same
 
-    code = serve(markets, run_period, logs)
+    try:
+        code = serve(markets, run_period, logs, address)
+    except (ConfigError, FolderError, MetricsError) as error:
+        refuse(error)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # Prefect's threads would drain their queues to a server that may be dead, for a minute
@@ -95,18 +108,30 @@ async def do_once(base_dir: Path, run_time: datetime | None) -> tuple[int, dict[
     """
     config = load_config(base_dir)
     pace = pace_of(config)
-    moment = pace.newest_closed(utc_now()) if run_time is None else run_time
-    check_run_time(pace, base_dir, moment, utc_now())
+    if run_time is not None:
+        check_run_time(pace, base_dir, run_time, run_time)  # what is never right is refused before anybody is asked
 
-    from flows.steps import run_period  # noqa: PLC0415 - heavy, and not needed to refuse a bad config
+    from flows.exchange_time import measured_now  # noqa: PLC0415 - heavy, and not needed to refuse a bad config
+    from flows.outcomes import ended_now, noted  # noqa: PLC0415 - same
+    from flows.steps import run_period  # noqa: PLC0415 - same
 
-    try:
-        record = (await run_period(base_dir, moment)).record
-    except ExchangeError as error:
-        return INCOMPLETE, what_is_known(config, moment, str(error))
-    except OSError as error:
-        # A disk that is full or went away is no bad config, and what was complete before stays so.
-        problem = f"{base_dir}: cannot be written ({error.strerror or error}); make room or check the disk"
+    now = await measured_now(config)
+    moment = pace.newest_closed(now) if run_time is None else run_time
+    check_run_time(pace, base_dir, moment, now)
+
+    problem = ""
+    with noted(base_dir, moment) as ends:
+        try:
+            record = (await run_period(base_dir, moment)).record
+            ends.append(ended_now(moment, Named.COMPLETED if record.complete else Named.INCOMPLETE, "by hand"))
+        except ExchangeError as error:
+            problem = str(error)
+        except OSError as error:
+            # A disk that is full or went away is no bad config, and what was complete before stays so.
+            problem = f"{base_dir}: cannot be written ({error.strerror or error}); make room or check the disk"
+        if problem:
+            ends.append(ended_now(moment, Named.FAILED, problem))
+    if problem:
         return INCOMPLETE, what_is_known(config, moment, problem)
     return (COMPLETE if record.complete else INCOMPLETE), record.as_dict()
 

@@ -30,8 +30,9 @@ CUT_BEFORE = timedelta(seconds=0.2)
 """How long before the next target whatever still works is cancelled; its gaps are the next period's."""
 CANCEL_PATIENCE = timedelta(seconds=2)
 """How long a cancelled attempt may take to close its files and connections before it is left to itself."""
-SHORT_INTERVAL_SHARE = 20
-"""The two margins above are at most this part (a twentieth) of the interval: they suit 1m and more as they stand."""
+CUT_SHARE, HISTORY_SHARE = 20, 4
+"""The margins above are at most this part of the interval (a twentieth, a quarter): they suit 1m and more as they
+stand. History yields well before the cut, for it then stores what it fetched and writes the ledger."""
 
 
 class RunPeriod(Protocol):
@@ -85,22 +86,31 @@ def worth_another(attempt: Attempt, cut_at: datetime) -> bool:
 
 def cut_at(next_target: datetime, interval: timedelta) -> datetime:
     """When the work must be over."""
-    return next_target - min(CUT_BEFORE, interval / SHORT_INTERVAL_SHARE)
+    return next_target - min(CUT_BEFORE, interval / CUT_SHARE)
 
 
 def history_deadline(next_target: datetime, interval: timedelta) -> datetime:
     """When the history step must yield."""
-    return next_target - min(HISTORY_ENDS_BEFORE, interval / SHORT_INTERVAL_SHARE)
+    return next_target - min(HISTORY_ENDS_BEFORE, interval / HISTORY_SHARE)
 
 
-async def do_period(run_period: RunPeriod, work: Work, next_target: datetime, patience: Patience) -> Ending:
+async def do_period(
+    run_period: RunPeriod,
+    work: Work,
+    next_target: datetime,
+    patience: Patience,
+    *,
+    now: Callable[[], datetime] = utc_now,
+) -> Ending:
     """Work until it is complete, cannot get better, or must make room for the next; posts every step on ``work``.
+
+    ``now`` tells the time that ``next_target`` is of; the ending's times are the local clock's.
 
     Raises nothing but the cancellation of its caller; even then the ending is posted.
     """
     pace = work.market.pace
     started_at, last_at = utc_now(), cut_at(next_target, pace.interval)
-    last_mono = time.monotonic() + (last_at - started_at).total_seconds()  # a clock set back must not stretch it
+    last_mono = time.monotonic() + (last_at - now()).total_seconds()  # a clock set back must not stretch it
     best = Attempt(None, asyncio.CancelledError("the worker is stopping"))
     tries = 0
 

@@ -45,11 +45,19 @@ class Ending:
 
 
 class Work:
-    """The work of one period, in progress or done. Safe to use from any thread."""
+    """The work of one period, in progress or done. Safe to use from any thread.
 
-    def __init__(self, market: ServedMarket, run_time: datetime) -> None:
+    ``late_s``: how long after its target it began; None where that says nothing (caught up at a start, begun by hand).
+    ``skipped``: periods before it whose target passed unseen.
+    """
+
+    def __init__(
+        self, market: ServedMarket, run_time: datetime, *, late_s: float | None = None, skipped: int = 0
+    ) -> None:
         self.market = market
         self.run_time = run_time
+        self.late_s = late_s
+        self.skipped = skipped
         self._lock = threading.Lock()
         self._reports: dict[str, StepReport] = {}
         self._waiting: dict[str, Future[StepReport | None]] = {}

@@ -7,6 +7,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from kit.logs import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -79,7 +81,7 @@ def reason_of(error: BaseException | None) -> str:
     """An error as one line for people; an unforeseen one with its type."""
     if error is None:
         return "no reason is known"
-    text = " ".join(str(error).split())
+    text = shown(" ".join(str(error).split()))
     ours = type(error).__module__.startswith("kit.") or isinstance(error, TimeoutError)
     return text if ours and text else f"{type(error).__name__}: {text}"
 
@@ -102,7 +104,7 @@ def some_of(symbols: Sequence[str]) -> str:
 
 def _step(report: StepReport) -> str:
     if report.error is not None:
-        return f"{report.name} failed: {report.error}"
+        return f"{report.name} failed: {shown(str(report.error))}"
     return f"{report.name} {report.summary} ({(report.ended_at - report.started_at).total_seconds():.2f} s)"
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +13,7 @@ import typer
 from rich.console import Console
 
 from kit.errors import BmacError
+from kit.logs import configure
 from kit.status import market_status, status_table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the folders of markets.")
@@ -18,6 +22,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the 
 @app.callback()
 def main() -> None:
     """Look at the folders of markets."""
+    configure(level=logging.WARNING)  # on stderr: what is printed may be read by programs
 
 
 @app.command()
@@ -25,9 +30,15 @@ def status(
     base_dirs: Annotated[list[Path], typer.Argument(metavar="BASE_DIR ...", help="One folder a market.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show every change; Ctrl-C ends it.")] = False,
     periods: Annotated[int, typer.Option(min=1, max=1500, help="How many of the last periods to show.")] = 10,
 ) -> None:
     """Is each market complete now, and what were its last periods? Exit code 2 when a folder cannot be read."""
+    if watch:
+        if as_json:
+            raise typer.BadParameter("--watch is for people, --json for programs: choose one")
+        _watch_status(base_dirs, periods)
+        return
     for base_dir in base_dirs:
         try:
             found = market_status(base_dir, periods)
@@ -38,6 +49,33 @@ def status(
             typer.echo(json.dumps(found, ensure_ascii=False))
         else:
             Console().print(status_table(found))
+
+
+def _watch_status(base_dirs: list[Path], periods: int) -> None:
+    from kit.watching import watch_status  # noqa: PLC0415 - of no use to the other commands
+
+    try:
+        watch_status(base_dirs, periods, Console())
+    except BmacError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def doctor(
+    base_dirs: Annotated[list[Path], typer.Argument(metavar="BASE_DIR ...", help="One folder a market.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")] = False,
+) -> None:
+    """Is everything there that each market needs: config, exchange, clock, weight, disk, streamer, worker, Prefect?
+    Exit code 0 when nothing is wrong, 1 when something is, 2 on a bad config."""
+    from kit.doctor import command  # noqa: PLC0415 - of no use to the other commands
+
+    configure(level=logging.ERROR)
+    code = command.doctor(base_dirs, as_json=as_json)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread may wait for a disk or a name server that never answers
 
 
 @app.command()
@@ -95,6 +133,8 @@ def watch(
     config."""
     from kit.alarms import command  # noqa: PLC0415 - of no use to the other commands
 
+    if quiet:
+        configure(level=logging.ERROR)
     raise typer.Exit(command.watch(base_dirs, quiet=quiet, sends=not no_send))
 
 

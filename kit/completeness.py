@@ -87,8 +87,8 @@ def examine(symbols: Sequence[str], states: Mapping[str, SymbolState], window: W
             # The period before the first candle: the symbol was in the market already, its first trade was not.
             expected[row, max(0, start - 1) : start] = True
             excusable[row, max(0, start - 1) : start] = True
-        for gap in state.gaps:
-            excusable[row, max(0, window.index(gap.first_ms)) : max(0, window.index(gap.last_ms) + 1)] = True
+        for hole in (*state.gaps, *state.halts):
+            excusable[row, _columns(hole, window)] = True
         if state.stopped_ms is not None:
             # Candles that begin after it stopped; the one in which it stopped is looked for like any other.
             excusable[row, max(0, window.index(state.stopped_ms) + 1) :] = True
@@ -110,22 +110,29 @@ def excuse_of(state: SymbolState, begin_ms: int, window: Window) -> str:
             return gap.reason or NO_CANDLE
     if state.stopped_ms is not None and begin_ms > state.stopped_ms - window.step_ms:
         return state.status.lower().replace("_", " ")
+    for halt in state.halts:
+        if halt.first_ms <= begin_ms <= halt.last_ms:
+            return halt.reason
     return LISTED_LATER
 
 
 def to_ask(findings: Findings) -> dict[str, list[tuple[int, int]]]:
     """For each symbol the ranges of begin times to ask the exchange for, newest first.
 
-    More than what is missing: before a listing that is only presumed there may be candles.
+    More than what is missing: before a listing that is only presumed there may be candles, and a halt that is over
+    excuses until the exchange has given its candles or has said twice that there are none.
     """
     wanted = findings.missing.copy()
     window = findings.window
+    absent = findings.sources == ABSENT
     for row, symbol in enumerate(findings.symbols):
         state = findings.states[symbol]
+        start = max(0, window.index(expected_from(state, window)))
         if state.first_ms is None and state.stopped_ms is None:
-            start = max(0, window.index(expected_from(state, window)))
             since = 0 if state.since_ms is None else max(0, window.index(state.since_ms))
-            wanted[row, since:start] = findings.sources[row, since:start] == ABSENT
+            wanted[row, since:start] = absent[row, since:start]
+        if state.halts:
+            wanted[row, start:] |= absent[row, start:] & _only_halted(state, window)[start:]
     ranges = {}
     for row in np.flatnonzero(wanted.any(axis=1)).tolist():
         ranges[findings.symbols[row]] = [
@@ -222,6 +229,21 @@ def _joined(begins: Sequence[tuple[int, int]], step_ms: int) -> list[Hole]:
         else:
             holes.append(Hole(begin_ms, begin_ms, asked_ms=asked_ms))
     return holes
+
+
+def _columns(hole: Hole, window: Window) -> slice:
+    """The places of a hole in a window."""
+    return slice(max(0, window.index(hole.first_ms)), max(0, window.index(hole.last_ms) + 1))
+
+
+def _only_halted(state: SymbolState, window: Window) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Where nothing but a halt that is over tells why there is no candle."""
+    halted = np.zeros(window.size, dtype=bool)
+    for halt in state.halts:
+        halted[_columns(halt, window)] = True
+    for gap in state.gaps:
+        halted[_columns(gap, window)] = False
+    return halted
 
 
 def _listing_in(state: SymbolState, window: Window) -> bool:

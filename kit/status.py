@@ -12,9 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kit.alarms.signs import SILENT_AFTER_S, WORKER_NAME, WorkerBeat, read_signs
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.buffer.read import current_view
-from kit.exchange_clock import is_off, off_words
+from kit.exchange_clock import is_off, off_words, read_local
 from kit.market import Market
 from kit.outside import MEGABYTE, UNREADABLE, printable, read_bounded
 from kit.times import clock_of_market, due_run_ms
@@ -43,7 +44,8 @@ class _Heartbeat(msgspec.Struct):
 def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
     """Plain values for programs: ``market``, ``now`` (the exchange's, as far as it is known), ``due`` (the newest run
     time that should be complete), ``newest`` (its record or None), ``periods`` (records, newest first), ``window``
-    (complete of known), ``clock_offset_ms`` (the exchange's clock minus this machine's, None: not known), ``streamer``.
+    (complete of known), ``clock_offset_ms`` (the exchange's clock minus this machine's, None: not known), ``streamer``
+    and ``worker`` (their heartbeats with ``age_seconds`` and ``alive``, None: none has run here).
 
     Raises:
         ConfigError, FolderError: the folder cannot be read.
@@ -73,6 +75,7 @@ def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
         "periods": [records[run_ms].as_dict() for run_ms in sorted(records, reverse=True)[:periods]],
         "clock_offset_ms": None if clock is None else clock.offset_ms,
         "streamer": _heartbeat(base_dir, utc_now()),
+        "worker": _worker(base_dir),
     }
 
 
@@ -87,6 +90,7 @@ def status_table(status: dict[str, Any]) -> RenderableType:
         f"for {_local(_moment(status['due']))}; ",
         f"window: {window['complete']} of {window['run_times']} run times complete; ",
         _streamer_line(status["streamer"]),
+        *_worker_parts(status["worker"]),
     )
     offset_ms = status["clock_offset_ms"]
     if offset_ms is not None and is_off(offset_ms, was_off=False):
@@ -147,6 +151,31 @@ def _streamer_line(beat: dict[str, Any] | None) -> Text:
         f"streamer pid {beat['pid']}: {beat['delivering_streams']} of {beat['wanted_streams']} streams deliver, "
         f"{beat['rss_bytes'] / 1e6:.0f} MB"
     )
+
+
+def _worker(base_dir: Path) -> dict[str, Any] | None:
+    """The long-lived worker's heartbeat; a market whose periods are begun otherwise has none."""
+    beat = read_signs(base_dir, WORKER_NAME, WorkerBeat)
+    if beat is None:
+        return None
+    age = beat.age_s(read_local())
+    return {
+        "pid": beat.pid,
+        "running": beat.running,
+        "next_target": None if beat.next_target is None else _iso(beat.next_target),
+        "age_seconds": round(age, 1),
+        "alive": beat.running and age < SILENT_AFTER_S,
+    }
+
+
+def _worker_parts(beat: dict[str, Any] | None) -> list[Text]:
+    if beat is None:
+        return []
+    if beat["alive"]:
+        return [Text(f"; worker pid {beat['pid']}")]
+    how = "is silent for" if beat["running"] else "was stopped"
+    ago = "" if beat["running"] else " ago"
+    return [Text(f"; the worker {how} {beat['age_seconds']:.0f} s{ago} (pid was {beat['pid']})", style="bold red")]
 
 
 def _local(moment: datetime) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,29 +13,35 @@ from urllib.parse import urlsplit
 import structlog
 
 from kit.buffer.layout import Folder
-from kit.buffer.locks import hold
+from kit.buffer.locks import hold, hold_when_free
 from kit.buffer.slices import SliceWriter
+from kit.config import load_config
 from kit.dialect.hosts import Endpoints, Host, host_of
+from kit.errors import ConfigError, FolderError
 from kit.words import utc_now
 from streamer.flusher import Flusher
 from streamer.intake import Sink
 from streamer.life import Pace
 from streamer.route import Route, RouteKey
 from streamer.stats import MarketStats
-from streamer.status import status_record, write_status
+from streamer.status import MOST_SILENT, status_record, write_status
 from streamer.timing import Timing
 from streamer.universe import FirstExchangeInfo, fetch_exchange_info, follow
+from streamer.watching import watch_workers
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from kit.config import MarketConfig
+    from kit.errors import FolderBusyError
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class _Market:
+class StreamedMarket:
+    """A market with all that works for it."""
+
     config: MarketConfig
     folder: Folder
     host: Host
@@ -53,62 +59,145 @@ class Streamer:
         self._configs = configs
         self._timing = timing or Timing()
         self._chance = random.Random()
-        self._pace = Pace(self._timing.opens_per_second)
+        self._pace = Pace(self._timing.opens_per_second, self._timing.opens_in_five_minutes)
+        self._first = FirstExchangeInfo(fetch_exchange_info)
+        self._markets: list[StreamedMarket] = []
         self._routes: dict[RouteKey, Route] = {}
+        self._works: set[asyncio.Task[None]] = set()
         self._started_at = utc_now().isoformat()
         self._status_problem = ""
+        self._status_began: float | None = None
+        self.begun = asyncio.Event()
+        """Set once all folders are held, or stood by for."""
 
-    async def run(self, stop: asyncio.Event) -> None:
+    @property
+    def timing(self) -> Timing:
+        """What it goes by."""
+        return self._timing
+
+    @property
+    def configs(self) -> Sequence[MarketConfig]:
+        """Of all markets, also of those that are stood by for."""
+        return self._configs
+
+    @property
+    def markets(self) -> Sequence[StreamedMarket]:
+        """Those that are streamed by now. To be read in the event loop."""
+        return self._markets
+
+    def slowest_write_s(self) -> float:
+        """Seconds that the oldest write under way has taken so far; 0.0 while the disk has nothing to do."""
+        began = [each for each in (self._status_began, *(market.flusher.began for market in self._markets)) if each]
+        return time.monotonic() - min(began) if began else 0.0
+
+    async def run(self, stop: asyncio.Event, *, standby: bool = False) -> None:
         """Stream until ``stop`` is set, then write what is pending.
+
+        With ``standby`` a folder that another streamer holds is waited for, without a connection, and taken over when
+        that one ends: folder by folder, so that none waits for a streamer that is not its own, or that cannot be used.
 
         Raises:
             ConfigError: an address in a config cannot be used.
-            FolderError: a folder is in use, of another version, or cannot be written.
+            FolderError: a folder is in use (but with ``standby``), of another version, or cannot be written.
         """
-        with ExitStack() as locks:
-            markets = [self._open(config, locks) for config in self._configs]
-            first = FirstExchangeInfo(fetch_exchange_info)
-            sources: list[Coroutine[Any, Any, None]] = [self._follow(market, first) for market in markets]
-            sources += [route.run() for route in self._routes.values()]
-            writers = [market.flusher.run() for market in markets]
-            logger.info("streamer.started", markets=[market.sink.name for market in markets])
+        async with AsyncExitStack() as locks:
+            if standby:
+                for config in self._configs:
+                    _folder_of(config).open_for_writing()  # what is wrong with it is told now, not at the takeover
+                self._begin(*(self._stand_by(config, locks) for config in self._configs))
+            else:
+                for config in self._configs:
+                    locks.enter_context(hold(_folder_of(config), "streamer"))
+                for config in self._configs:
+                    self._stream(config)
+            watching = watch_workers(lambda: [market.config.base_dir for market in self._markets], self._timing)
+            self._begin(self._beat(), watching)
+            self.begun.set()
             try:
-                await _until(stop, [*sources, *writers, self._beat(markets)])
+                await _until(stop, self._works)
             finally:
-                await self._finish(markets)
+                await self._finish()
 
-    def _open(self, config: MarketConfig, locks: ExitStack) -> _Market:
+    async def _stand_by(self, config: MarketConfig, locks: AsyncExitStack) -> None:
+        """Wait for the folder, then stream its market. What is wrong with it then is told, and tried again: it must
+        not end the streams of the others."""
+        problem = ""
+        while True:
+            try:
+                async with AsyncExitStack() as own:
+                    await self._take_over(config, own)
+                    locks.push_async_exit(own.pop_all())
+                    return
+            except (ConfigError, FolderError, OSError) as error:
+                if str(error) != problem:
+                    logger.error("streamer.cannot_take_over", market=str(config.base_dir), error=str(error))  # noqa: TRY400 - foreseen
+                problem = str(error)
+            await asyncio.sleep(self._timing.disk_retry_cap_s)
+
+    async def _take_over(self, config: MarketConfig, lock: AsyncExitStack) -> None:
+        """Wait for the folder, then stream its market by the config as it is then."""
+        log = logger.bind(market=str(config.base_dir))
+        since = time.monotonic()
+
+        def tell(busy: FolderBusyError) -> None:
+            log.info("streamer.standing_by", reason=str(busy))
+
+        waiting = hold_when_free(_folder_of(config), "streamer", look_every_s=self._timing.standby_look_s, on_wait=tell)
+        await lock.enter_async_context(waiting)
+        try:
+            config = load_config(config.base_dir)
+        except ConfigError as error:
+            log.error("config.unusable", error=str(error), using="as it was at the start")  # noqa: TRY400 - foreseen
+        self._stream(config)
+        log.info("streamer.takes_over", waited_s=round(time.monotonic() - since, 1))
+
+    def _stream(self, config: MarketConfig) -> None:
+        """Begin with a market whose folder is held."""
         endpoints = Endpoints(rest=config.endpoints.rest, ws=config.endpoints.ws)
         host = host_of(config.trade_type.venue, endpoints, proxy=config.proxy)
-        folder = Folder(config.base_dir, config.trade_type, config.interval, config.save_type)
+        folder = _folder_of(config)
         folder.open_for_writing()
-        locks.enter_context(hold(folder, "streamer"))
         writer, stats = SliceWriter(folder), MarketStats()
         name = str(config.base_dir / folder.candles.name)
         flusher = Flusher(folder.candles.name, writer, stats, self._timing)
         sink = Sink(name, config.interval, writer, flusher.wake, stats)
-        return _Market(config, folder, host, writer, stats, flusher, sink, self._route_to(host, config.proxy))
+        market = StreamedMarket(config, folder, host, writer, stats, flusher, sink, self._route_to(host, config.proxy))
+        self._markets.append(market)
+        self._begin(self._follow(market), flusher.run())
+        logger.info("streamer.started", market=name)
+
+    def _begin(self, *works: Coroutine[Any, Any, None]) -> None:
+        self._works |= {asyncio.create_task(work) for work in works}
 
     def _route_to(self, host: Host, proxy: str | None) -> Route:
         key = RouteKey(host.stream_url, proxy, host.max_streams)
         if key not in self._routes:
             name = f"{urlsplit(host.stream_url).hostname}{host.stream_path}"
             self._routes[key] = Route(key, name, self._timing, self._pace, self._chance)
+            self._begin(self._routes[key].run())
         return self._routes[key]
 
-    async def _follow(self, market: _Market, first: FirstExchangeInfo) -> None:
-        def tell(symbols: frozenset[str]) -> None:
-            market.route.want(market.sink, symbols, listeners=market.config.num_socket_listeners)
+    async def _follow(self, market: StreamedMarket) -> None:
+        def tell(symbols: frozenset[str], leaving: frozenset[str]) -> None:
+            market.route.want(market.sink, symbols, listeners=market.config.num_socket_listeners, leaving=leaving)
 
-        await follow(market.config, market.host, market.folder, first=first, tell=tell, timing=self._timing)
+        await follow(
+            market.config,
+            market.host,
+            market.folder,
+            first=self._first,
+            tell=tell,
+            now_ms=market.route.exchange_ms,
+            timing=self._timing,
+        )
 
-    async def _beat(self, markets: Sequence[_Market]) -> None:
+    async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._timing.status_every_s)
-            await self._write_status(markets, running=True)
+            await self._write_status(running=True)
 
-    async def _write_status(self, markets: Sequence[_Market], *, running: bool) -> None:
-        for market in markets:
+    async def _write_status(self, *, running: bool) -> None:
+        for market in self._markets:
             wanted, delivering = market.route.delivering(market.sink.name)
             record = status_record(
                 started_at=self._started_at,
@@ -117,41 +206,51 @@ class Streamer:
                 pending=market.writer.pending,
                 wanted=wanted,
                 delivering=delivering,
+                silent=market.route.silent(market.sink.name, MOST_SILENT) if delivering < wanted else (),
                 route=market.route.stats,
                 phases=market.route.phases() if running else {},
             )
+            self._status_began = time.monotonic()
             try:
                 await asyncio.to_thread(write_status, market.config.base_dir, record)
                 problem = ""
             except OSError as error:
                 problem = str(error)
+            self._status_began = None
             if problem and problem != self._status_problem:
                 logger.error("status.unwritable", market=market.sink.name, error=problem)
             self._status_problem = problem
 
-    async def _finish(self, markets: Sequence[_Market]) -> None:
+    async def _finish(self) -> None:
         """Write what is pending, say goodbye in the status files; bounded in time, the disk may hang."""
-        unwritten = await asyncio.gather(*(market.flusher.finish() for market in markets))
+        unwritten = await asyncio.gather(*(market.flusher.finish() for market in self._markets))
         if any(unwritten):
             logger.error("candles.unwritten", count=sum(unwritten))
         try:
             async with asyncio.timeout(self._timing.leave_within_s / 2):
-                await self._write_status(markets, running=False)
+                await self._write_status(running=False)
         except TimeoutError:
             logger.error("status.unwritable", error="the disk does not answer")  # noqa: TRY400 - no trace worth reading
         logger.info("streamer.stopped", cpu_seconds=round(time.process_time(), 2))
 
 
-async def _until(stop: asyncio.Event, works: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Do all works until ``stop`` is set, or one of them fails: its error is raised after the others have ended."""
-    tasks = [asyncio.create_task(work) for work in works]
+def _folder_of(config: MarketConfig) -> Folder:
+    return Folder(config.base_dir, config.trade_type, config.interval, config.save_type)
+
+
+async def _until(stop: asyncio.Event, works: set[asyncio.Task[None]]) -> None:
+    """Do all works until ``stop`` is set, or one fails: its error is raised after the others have ended.
+
+    A work may add others before it ends.
+    """
     stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        failed = [task for task in tasks if task.done()]
+        while not stopping.done():
+            done, _ = await asyncio.wait({stopping, *works}, return_when=asyncio.FIRST_COMPLETED)
+            for work in works & done:
+                works.remove(work)
+                work.result()
     finally:
-        for task in (stopping, *tasks):
+        for task in (stopping, *works):
             task.cancel()
-        await asyncio.wait({stopping, *tasks}, timeout=1.5)
-    for task in failed:
-        task.result()
+        await asyncio.wait({stopping, *works}, timeout=1.5)

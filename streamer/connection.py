@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import structlog
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from kit.dialect.klines import ClosedKline, Control, ControlKind, FrameError, decode_frame, stream_of_frame
+from kit.dialect.klines import (
+    ClosedKline,
+    Control,
+    ControlKind,
+    FrameError,
+    decode_frame,
+    stamp_of_frame,
+    stream_of_frame,
+)
 from kit.logs import redact
 from streamer.life import Ended, EndKind, Life, Phase
 from streamer.stats import Hushed, RouteStats
@@ -122,7 +130,7 @@ class Connection:
                 return EndKind.DRAINED, "replaced"
             # After a pause of our own (a stopped process, a busy machine) frames wait to be read: no verdict yet.
             if now - looked_at <= self._door.timing.own_pause_s:
-                if life.phase(now) is Phase.STALE:
+                if life.phase(now) is Phase.STALE and not self.subscription.may_be_silent:
                     return EndKind.SILENT, f"no frame for {life.silent_for(now):.0f} s"
                 self._review(now)
             looked_at = now
@@ -178,6 +186,10 @@ class Connection:
             now = time.monotonic()
             if self.subscription.frame(stream, now):
                 life.frame(now)
+                self._door.stats.last_frame = now
+                self._door.intake.frame(stream)
+            if self._door.intake.clock.wants(now):
+                self._hear(raw)
         try:
             message = decode_frame(raw)
         except FrameError as error:
@@ -192,6 +204,11 @@ class Connection:
                 self._door.stats.unwanted += 1
         else:
             self._obey(message, life)
+
+    def _hear(self, raw: bytes) -> None:
+        stamp_ms = stamp_of_frame(raw)
+        if stamp_ms is not None:
+            self._door.stats.clock_offset_ms = self._door.intake.hear(stamp_ms)
 
     def _obey(self, control: Control, life: Life) -> None:
         now = time.monotonic()
@@ -209,7 +226,7 @@ class Connection:
             self.subscription.answered(request_id, refused=True, now=now)
             self._log.warning("connection.refused_message", code=control.code, message=control.message)
         else:
-            self._door.stats.unknown_events[control.event] += 1
+            self._door.stats.unknown_event(control.event)
 
 
 def _refusal(error: OSError | WebSocketException) -> Ended:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from kit.errors import FolderError
+from kit.exchange_clock import steady_ms
 
 if TYPE_CHECKING:
     from streamer.stats import MarketStats
@@ -54,6 +55,8 @@ class Flusher:
         self._stats = stats
         self._timing = timing
         self._wakened = asyncio.Event()
+        self.began: float | None = None
+        """When the flush under way began, by ``time.monotonic``; None while there is none."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"flush-{name}")
         self._log = logger.bind(market=name)
 
@@ -99,21 +102,31 @@ class Flusher:
         return self._writer.pending
 
     async def _flush(self) -> bool:
+        self.began = time.monotonic()
         try:
-            flushed = await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._writer.flush))
+            loop = asyncio.get_running_loop()
+            flushed, ended_ms = await asyncio.shield(loop.run_in_executor(self._thread, self._flush_in_thread))
         except (OSError, FolderError) as error:
             self._note_refusal(error)
             return False
+        finally:
+            self.began = None
         if self._stats.disk_error is not None:
             self._log.info("disk.writable_again", rows=flushed.rows)
         self._stats.disk_error = None
         self._stats.flushes += 1
         self._stats.rows_written += flushed.rows
         self._stats.bytes_written += flushed.bytes
+        self._stats.readable(ended_ms, pending=self._writer.pending, given_up=flushed.too_late)
         if flushed.too_late:
             self._stats.dropped += flushed.too_late
             self._log.error("candles.too_late", count=flushed.too_late)
         return True
+
+    def _flush_in_thread(self) -> tuple[Flushed, float]:
+        """A flush, and the steady clock when its files had their names: the event loop may be busy by then."""
+        flushed = self._writer.flush()
+        return flushed, steady_ms()
 
     def _note_refusal(self, error: OSError | FolderError) -> None:
         """Log a refusal once per kind: a full disk stays full for hours."""

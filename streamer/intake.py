@@ -6,7 +6,6 @@ must be one of the interval's, and the candle must have closed by the exchange's
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from streamer.stats import Hushed, MarketStats
+from kit.exchange_clock import Local, read_local
+from streamer.stamps import StampClock
+from streamer.stats import Contradicted, Hushed, MarketStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from kit.words import Candle, Interval
     from streamer.timing import Timing
 
-EARLY_MS = 2000  # a final cannot be sent before its close; the exchange's own machines may differ by this much
-CLOCK_SLACK_MS = 10_000  # an event stamp this far ahead of the exchange's clock is garbage: it would seal good periods
-CLOCK_SAMPLES = 101  # finals of the last seconds; their median survives a few wrong ones
-CLOCK_SAMPLES_NEEDED = 5
+MAX_HELD = 10_000
+"""Finals that wait for a verdict: the first ones of a streamer whose wall clock contradicts them, until a few more
+frames have said which of the two is right."""
+
+REFUSALS = ("not_subscribed", "misaligned", "implausible_clock", "in_the_future")
+"""Why a closed kline cannot be right."""
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -39,6 +42,8 @@ class Writer(Protocol):
 
     def add(self, candle: Candle, event_ms: int, received_ms: int) -> bool: ...
 
+    def contradicts(self, candle: Candle) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Sink:
@@ -49,22 +54,6 @@ class Sink:
     writer: Writer
     wake: Callable[[], None]
     stats: MarketStats
-
-
-class ExchangeClock:
-    """Whether an event's stamp can be the exchange's time. Ours may be slow, so the finals' own stamps are asked."""
-
-    def __init__(self) -> None:
-        self._ahead_ms: deque[int] = deque(maxlen=CLOCK_SAMPLES)
-
-    def plausible(self, event_ms: int, received_ms: int) -> bool:
-        """False for a stamp far ahead of our clock, unless most of the last finals say that our clock is slow."""
-        ahead_ms = event_ms - received_ms
-        self._ahead_ms.append(ahead_ms)
-        if ahead_ms <= CLOCK_SLACK_MS:
-            return True
-        enough = len(self._ahead_ms) >= CLOCK_SAMPLES_NEEDED
-        return enough and ahead_ms <= statistics.median(self._ahead_ms) + CLOCK_SLACK_MS
 
 
 @dataclass(frozen=True)
@@ -79,27 +68,39 @@ class Intake:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._targets: dict[tuple[str, str], _Target] = {}
-        self._clock = ExchangeClock()
+        self._markets: dict[str, tuple[MarketStats, ...]] = {}
+        self.clock = StampClock()
+        self._held: deque[tuple[ClosedKline, str | None, Collection[str]]] = deque(maxlen=MAX_HELD)
         self._hushed = Hushed(per_minute=5)
 
     def direct(self, targets: dict[tuple[str, str], tuple[str, list[Sink]]]) -> None:
         """Set where candles go: (symbol, interval) -> (stream, sinks)."""
         self._targets = {key: _Target(stream, tuple(sinks)) for key, (stream, sinks) in targets.items()}
+        self._markets = {stream: tuple(sink.stats for sink in sinks) for stream, sinks in targets.values()}
+
+    def frame(self, stream: str) -> None:
+        """Count a frame, open or closed, for the markets that its stream is for."""
+        for stats in self._markets.get(stream, ()):
+            stats.frames += 1
 
     def closed(self, kline: ClosedKline, stream: str | None, carried: Collection[str]) -> bool:
         """Take a closed kline that came under the name ``stream`` on a connection that carries ``carried``.
 
         False: no market wants it.
         """
-        received_ms = time.time_ns() // 1_000_000
+        local = read_local()
+        plausible = self._heard(kline.event_ms, local)
+        if not plausible and not self.clock.known:
+            self._held.append((kline, stream, carried))
+            return True
         target = self._targets.get((kline.candle.symbol, kline.interval))
         if target is None:
             self._log("frame.unknown", symbol=kline.candle.symbol, interval=kline.interval, stream=stream)
             return False
-        problem = self._problem(kline, target, stream, carried, received_ms)
+        problem = self._problem(kline, target, stream, carried, plausible=plausible)
         for sink in target.sinks:
             if problem is None:
-                self._store(sink, kline, received_ms)
+                self._store(sink, kline, self.clock.received_ms(local))
             else:
                 sink.stats.refused[problem] += 1
         if problem is not None:
@@ -113,18 +114,35 @@ class Intake:
             )
         return True
 
+    def hear(self, stamp_ms: int) -> int | None:
+        """Learn the exchange's clock from the stamp of any frame; its offset (``StampClock.offset_ms``)."""
+        local = read_local()
+        self._heard(stamp_ms, local)
+        return self.clock.offset_ms(local)
+
+    def _heard(self, stamp_ms: int, local: Local) -> bool:
+        plausible = self.clock.hear(stamp_ms, local)
+        if self.clock.turned(local):
+            tell = logger.warning if self.clock.off else logger.info
+            tell("clock.off" if self.clock.off else "clock.right_again", offset_ms=self.clock.offset_ms(local))
+        if self._held and self.clock.known:
+            held, self._held = self._held, deque(maxlen=MAX_HELD)
+            for each in held:
+                self.closed(*each)
+        return plausible
+
     def _problem(
-        self, kline: ClosedKline, target: _Target, stream: str | None, carried: Collection[str], received_ms: int
+        self, kline: ClosedKline, target: _Target, stream: str | None, carried: Collection[str], *, plausible: bool
     ) -> str | None:
         interval_ms = target.sinks[0].interval.ms
         if target.stream not in carried or stream not in (None, target.stream):
             return "not_subscribed"
         if kline.candle.begin_ms % interval_ms:
             return "misaligned"
-        if not self._clock.plausible(kline.event_ms, received_ms):
+        if not plausible:
             return "implausible_clock"
-        if kline.candle.begin_ms + interval_ms > kline.event_ms + EARLY_MS:
-            return "in_the_future"
+        if kline.candle.begin_ms + interval_ms > kline.event_ms:
+            return "in_the_future"  # by the frame's own stamp: recorded finals come 0.2 s after their close, or later
         return None
 
     def _store(self, sink: Sink, kline: ClosedKline, received_ms: int) -> None:
@@ -135,6 +153,10 @@ class Intake:
             return
         if not sink.writer.add(kline.candle, kline.event_ms, received_ms):
             stats.duplicates += 1
+            if sink.writer.contradicts(kline.candle):
+                # Which of the two is right, REST must say: the flow reads this in the heartbeat, and asks.
+                stats.contradicted.append(Contradicted(kline.candle.symbol, kline.candle.begin_ms, received_ms))
+                self._log("candle.contradicted", symbol=kline.candle.symbol, begin_ms=kline.candle.begin_ms)
             return
         run_ms = kline.candle.begin_ms + sink.interval.ms
         stats.final(run_ms, kline.event_ms, received_ms)

@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from kit.dialect.klines import stream_name
+from kit.exchange_clock import read_local
 from streamer.assignment import assign, move
 from streamer.connection import Door
 from streamer.intake import Intake, Sink
@@ -41,6 +42,14 @@ class RouteKey:
     max_streams: int
 
 
+class _Wanted(NamedTuple):
+    """What a market wants. ``leaving``: symbols that have stopped trading and may still have a last candle."""
+
+    sink: Sink
+    symbols: frozenset[str]
+    leaving: frozenset[str]
+
+
 class Route:
     """The connections to one address. ``run`` until cancelled."""
 
@@ -53,7 +62,8 @@ class Route:
         self._chance = chance
         self._intake = Intake(timing)
         self._door = Door(key.url, key.proxy, timing, self._intake, self.stats)
-        self._wanted: dict[str, tuple[Sink, frozenset[str]]] = {}
+        self._wanted: dict[str, _Wanted] = {}
+        self._leaving: set[str] = set()
         self._listeners = 1
         self._assigned: dict[str, int] = {}
         self._intervals: dict[str, float] = {}
@@ -62,27 +72,57 @@ class Route:
         self._ending: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
-    def want(self, sink: Sink, symbols: Collection[str], *, listeners: int) -> None:
-        """Let ``sink`` have the candles of ``symbols``. ``listeners``: connections its market asks for at most."""
-        self._wanted[sink.name] = (sink, frozenset(symbols))
+    def want(
+        self, sink: Sink, symbols: Collection[str], *, listeners: int, leaving: Collection[str] = frozenset()
+    ) -> None:
+        """Let ``sink`` have the candles of ``symbols``. ``listeners``: connections its market asks for at most.
+
+        ``leaving``: those of symbols that have stopped trading, too; nobody minds when they send nothing.
+        """
+        self._wanted[sink.name] = _Wanted(sink, frozenset(symbols), frozenset(leaving))
         self._listeners = max(self._listeners, listeners)
         targets: dict[tuple[str, str], tuple[str, list[Sink]]] = {}
         intervals: dict[str, float] = {}
-        for each, names in self._wanted.values():
-            for symbol in names:
-                stream = stream_name(symbol, each.interval)
-                intervals[stream] = each.interval.ms / 1000
-                targets.setdefault((symbol, each.interval.value), (stream, []))[1].append(each)
+        minded: set[str] = set()
+        for each in self._wanted.values():
+            for symbol in each.symbols | each.leaving:
+                stream = stream_name(symbol, each.sink.interval)
+                intervals[stream] = each.sink.interval.ms / 1000
+                targets.setdefault((symbol, each.sink.interval.value), (stream, []))[1].append(each.sink)
+                if symbol in each.symbols:
+                    minded.add(stream)
         self._intervals = intervals
+        self._leaving = intervals.keys() - minded
         self._intake.direct(targets)
         self._changed.set()
+
+    def exchange_ms(self) -> int:
+        """The exchange's clock in UTC milliseconds, as the frames of this route tell it."""
+        return self._intake.clock.received_ms(read_local())
 
     def delivering(self, sink_name: str) -> tuple[int, int]:
         """How many streams a market wants, and how many of them send frames."""
         if sink_name not in self._wanted:
             return 0, 0
-        sink, symbols = self._wanted[sink_name]
+        sink, symbols, _ = self._wanted[sink_name]
         return len(symbols), len(self._alive() & {stream_name(symbol, sink.interval) for symbol in symbols})
+
+    def silent(self, sink_name: str, most: int) -> list[str]:
+        """The first few of a market's symbols whose streams send nothing, by name."""
+        if sink_name not in self._wanted:
+            return []
+        sink, symbols, _ = self._wanted[sink_name]
+        alive = self._alive()
+        return sorted(symbol for symbol in symbols if stream_name(symbol, sink.interval) not in alive)[:most]
+
+    def quiet_for(self, sink_name: str) -> float | None:
+        """Seconds since the newest frame of that stream of a market which is quiet longest; None where none came."""
+        if sink_name not in self._wanted:
+            return None
+        sink, symbols, _ = self._wanted[sink_name]
+        wanted = {stream_name(symbol, sink.interval) for symbol in symbols}
+        frames = [at for slot, _ in self._slots.values() for name, at in slot.last_frames().items() if name in wanted]
+        return time.monotonic() - min(frames) if frames else None
 
     def phases(self) -> dict[str, int]:
         """How many connections are in which phase."""
@@ -123,7 +163,8 @@ class Route:
         limits = {"listeners": self._listeners, "max_streams": self._key.max_streams}
         assigned = assign(self._intervals, self._assigned, **limits)
         if self._moves:
-            for stream in self._alive() & self._moves.keys():
+            # What nobody wants any more is forgotten, too: a ticker that comes back is not stale.
+            for stream in self._moves.keys() - (self._intervals.keys() - self._alive()):
                 del self._moves[stream]
         for slot, _ in self._slots.values():
             for stream in slot.exhausted & assigned.keys():
@@ -137,7 +178,8 @@ class Route:
             self._assigned = assigned
         by_slot: dict[int, dict[str, Wish]] = {}
         for stream, index in assigned.items():
-            by_slot.setdefault(index, {})[stream] = Wish(self._intervals[stream], self._moves[stream])
+            wish = Wish(self._intervals[stream], self._moves[stream], stream in self._leaving)
+            by_slot.setdefault(index, {})[stream] = wish
         for index in [index for index in self._slots if index not in by_slot]:
             _, task = self._slots.pop(index)
             task.cancel()

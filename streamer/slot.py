@@ -62,6 +62,10 @@ class Slot:
         """Those of its streams that send frames."""
         return set() if self._current is None else self._current.connection.subscription.delivering(now)
 
+    def last_frames(self) -> dict[str, float]:
+        """When the newest frame of each of its streams came, where one did."""
+        return {} if self._current is None else self._current.connection.subscription.last_frames()
+
     def phase(self, now: float) -> Phase:
         """Where its connection is in its life."""
         return Phase.CLOSED if self._current is None else self._current.connection.phase(now)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import psutil
 
+from kit.alarms.signs import STREAMER_NAME
 from kit.buffer.files import write_atomically
+from kit.exchange_clock import read_local
 from kit.words import from_ms, utc_now
 from streamer.stats import LATENESS_MS, MarketStats, RouteStats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-STATUS_NAME = "streamer.json"
+MOST_SILENT = 20
+"""Symbols named that send nothing: enough to see which, and a heartbeat stays small."""
 
 
 def status_record(
@@ -28,22 +32,31 @@ def status_record(
     pending: int,
     wanted: int,
     delivering: int,
+    silent: Sequence[str],
     route: RouteStats,
     phases: dict[str, int],
 ) -> dict[str, Any]:
     """The record as plain values. Times are ISO 8601 in UTC, sizes bytes; counters count from ``started_at``.
 
-    ``route`` is shared by all markets that read the same WebSocket address.
+    ``steady_ms`` counts from ``boot`` and tells the heartbeat's age whatever the wall clock does. ``silent_streams``
+    names some of those that do not deliver. ``contradicted``: the last candles of which the stream told two different
+    finals; the first is kept, and the flow asks REST which is right.
+    ``route`` is shared by all markets that read the same WebSocket address; its ``clock_offset_ms`` is the exchange's
+    clock minus this machine's, too small by what the quickest frame took; None before the first frame.
     """
+    now = read_local()
     return {
         "pid": os.getpid(),
         "started_at": started_at,
         "written_at": utc_now().isoformat(),
         "running": running,
+        "steady_ms": now.steady_ms,
+        "boot": now.boot,
         "rss_bytes": psutil.Process().memory_info().rss,
         "cpu_seconds": round(time.process_time(), 2),
         "wanted_streams": wanted,
         "delivering_streams": delivering,
+        "silent_streams": list(silent),
         "last_run_time": _iso(market.last_run_ms),
         "last_event_time": _iso(market.last_event_ms),
         "finals": market.finals,
@@ -51,6 +64,7 @@ def status_record(
         "late": market.late,
         "dropped": market.dropped,
         "refused": dict(market.refused),
+        "contradicted": [each._asdict() for each in market.contradicted],
         "pending": pending,
         "rows_written": market.rows_written,
         "bytes_written": market.bytes_written,
@@ -67,6 +81,7 @@ def status_record(
             "refused": route.refused,
             "lost": route.lost,
             "rotated": route.rotated,
+            "clock_offset_ms": route.clock_offset_ms,
             "last_disconnects": [{**asdict(gap), "since": _iso(gap.since_ms)} for gap in route.last_disconnects],
         },
     }
@@ -74,7 +89,7 @@ def status_record(
 
 def write_status(base_dir: Path, record: dict[str, Any]) -> None:
     """Put the record there, whole. Blocks for the disk; OSError when it refuses."""
-    write_atomically(base_dir / STATUS_NAME, json.dumps(record, ensure_ascii=False, indent=1).encode())
+    write_atomically(base_dir / STREAMER_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
 def _iso(ms: int) -> str | None:

@@ -22,10 +22,12 @@ MAX_REMEDIES = 32  # patience has long met its cap by then
 
 
 class Wish(NamedTuple):
-    """A stream to carry. ``moves``: on how many connections it stayed silent before this one."""
+    """A stream to carry. ``moves``: on how many connections it stayed silent before this one. ``leaving``: its symbol
+    has stopped trading, so it may fall silent."""
 
     interval_s: float
     moves: int = 0
+    leaving: bool = False
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class StreamState:
     last_frame: float | None = None
     remedies: int = 0
     stale: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Subscription:
                 # A stream that was silent elsewhere is known to be stale, and gets the patience it had reached.
                 remedies = min(wish.moves * self.timing.moves_after, MAX_REMEDIES)
                 self.states[stream] = StreamState(wish.interval_s, remedies=remedies, stale=wish.moves > 0)
+            self.states[stream].leaving = wish.leaving
 
     def frame(self, stream: str, now: float) -> bool:
         """A frame of ``stream`` arrived. False: this connection is not to carry it."""
@@ -96,6 +100,11 @@ class Subscription:
         """Whether every stream has been asked for."""
         return all(state.asked_at is not None for state in self.states.values())
 
+    @property
+    def may_be_silent(self) -> bool:
+        """Whether no frame need come: all that is carried is leaving."""
+        return bool(self.states) and all(state.leaving for state in self.states.values())
+
     def delivering(self, now: float) -> set[str]:
         """The streams that sent a frame not longer ago than a sound stream pauses."""
         return {
@@ -103,6 +112,10 @@ class Subscription:
             for name, state in self.states.items()
             if state.last_frame is not None and now - state.last_frame <= state.interval_s + self.timing.stream_slack_s
         }
+
+    def last_frames(self) -> dict[str, float]:
+        """When the newest frame of each stream came, where one did."""
+        return {name: state.last_frame for name, state in self.states.items() if state.last_frame is not None}
 
     def delivered_since(self, since: float) -> set[str]:
         """The streams whose newest frame is not older than ``since``."""
@@ -154,7 +167,11 @@ class Subscription:
         stale: list[str] = []
         exhausted: list[str] = []
         for name, state in self.states.items():
-            if state.asked_at is None or now - max(state.asked_at, state.last_frame or 0.0) <= self._patience(state):
+            if (
+                state.leaving
+                or state.asked_at is None
+                or now - max(state.asked_at, state.last_frame or 0.0) <= self._patience(state)
+            ):
                 continue
             if not state.stale:
                 stale.append(name)
@@ -194,6 +211,8 @@ class Subscription:
             names = _fitting(unasked, self.timing.max_message_bytes)
             for name in names:
                 self.states[name].asked_at = now
+            if self._list_due is None:  # an exchange that never answers must not keep what it was asked to leave
+                self._list_due = now + self.timing.list_every_s
             return _Request("SUBSCRIBE", names, now)
         if self._list_due is not None and now >= self._list_due and self.states:
             self._list_due = now + self.timing.list_every_s

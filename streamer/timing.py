@@ -36,7 +36,8 @@ class Timing:
     backoff_cap_s: float = 30.0
     refused_floor_s: float = 15.0  # 403, 418, 429, 451: asking on at once makes it worse
     healthy_life_s: float = 10.0  # a connection that delivered for so long was sound: its loss costs no waiting
-    opens_per_second: float = 5.0  # spot allows 300 attempts in 5 minutes; the cap above keeps the mean far below
+    opens_per_second: float = 5.0  # a start is a burst, and the exchange's front should not see one
+    opens_in_five_minutes: int = 240  # spot allows 300 attempts from one address; the rest is for other programs
 
     rotate_after_s: float = 23 * 3600.0  # the exchange ends every connection at 24 h
     rotate_jitter_s: float = 3600.0  # taken off, per connection, so that not all rotate at once
@@ -54,8 +55,12 @@ class Timing:
     leave_within_s: float = 2.0  # for the last flush; the sockets have closed by then
     max_pending: int = 200_000  # candles kept in memory while the disk refuses: 4 h of 750 symbols at 1m, about 100 MB
 
+    standby_look_s: float = 0.25  # at the lock of a folder that another streamer holds: two system calls
+    leaving_slack_s: float = 10.0  # past its last close; of recorded finals the latest came 2 s after it
     look_every_s: float = 1.0  # at the exchange info on disk: one stat of a folder
     fetch_retry_first_s: float = 1.0  # the one REST call, when there is no exchange info yet
     fetch_retry_cap_s: float = 60.0
     status_every_s: float = 5.0
+    worker_look_s: float = 5.0  # at the heartbeat of the flows' worker
+    watch_every_s: float = 60.0  # while that is silent: what a child costs (a second of CPU) is spent once a minute
     late_after_s: float = 5.0  # a final this long after its close is counted late and logged

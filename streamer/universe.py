@@ -1,5 +1,8 @@
 """Which symbols a market streams now: the exchange info on disk decides, the flow keeps that fresh.
 
+A symbol that stops trading keeps its stream until the candle that was open then has come: REST refuses it from that
+moment on, so there is no other way to its last candle.
+
 The one REST call of the streamer is here too: the first exchange info, when nobody has stored one yet.
 """
 
@@ -9,6 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,12 +20,13 @@ import structlog
 from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.dialect.symbols import SymbolInfo, select, trades
 from kit.errors import ExchangeError, FolderError
-from kit.words import utc_now
+from kit.words import LAST_MS, utc_now
 
 if TYPE_CHECKING:
     from kit.buffer.layout import Folder
     from kit.config import MarketConfig
     from kit.dialect.hosts import Host
+    from kit.words import Interval
     from streamer.timing import Timing
 
 FETCH_WITHIN_S = 60.0  # how long the one REST call may wait for its turn in the weight budget
@@ -43,6 +48,39 @@ def streamed(config: MarketConfig, rows: Rows) -> frozenset[str]:
     if selection.unknown_keep:
         logger.warning("symbols.unknown", trade_type=config.trade_type, keep_symbols=selection.unknown_keep)
     return frozenset(info.symbol for info in selection.symbols if trades(info))
+
+
+def leaves_at(delivery_ms: int | None, noticed_ms: int, interval: Interval, slack_s: float) -> int:
+    """Until when to stay subscribed to a symbol that was found not to trade (the exchange's clock, milliseconds).
+
+    Until the close of the candle that was open when it stopped, and ``slack_s`` for the final to come. It stopped when
+    that was noticed, or at its delivery if that was earlier: after it the exchange would go on with flat candles.
+    """
+    stopped_ms = min(noticed_ms, (delivery_ms or LAST_MS) - 1)
+    return stopped_ms // interval.ms * interval.ms + interval.ms + int(slack_s * 1000)
+
+
+class Members:
+    """A market's symbols: those that trade, and for a while those that have just stopped. Pure."""
+
+    def __init__(self, interval: Interval, slack_s: float) -> None:
+        self.trading: frozenset[str] | None = None
+        self._interval = interval
+        self._slack_s = slack_s
+        self._leaves_at: dict[str, int] = {}
+
+    def now_trading(self, symbols: frozenset[str], delivery_ms: Mapping[str, int | None], now_ms: int) -> None:
+        """These trade now. ``delivery_ms``: the deliveries of all symbols that are known."""
+        for symbol in (self.trading or frozenset()) - symbols:
+            self._leaves_at[symbol] = leaves_at(delivery_ms.get(symbol), now_ms, self._interval, self._slack_s)
+        for symbol in symbols & self._leaves_at.keys():
+            del self._leaves_at[symbol]
+        self.trading = symbols
+
+    def leaving(self, now_ms: int) -> frozenset[str]:
+        """Those that have stopped, and whose last candle may still come."""
+        self._leaves_at = {symbol: at_ms for symbol, at_ms in self._leaves_at.items() if at_ms > now_ms}
+        return frozenset(self._leaves_at)
 
 
 class ExchangeInfoOnDisk:
@@ -102,9 +140,10 @@ async def fetch_exchange_info(config: MarketConfig, host: Host) -> Rows:
     from kit.dialect.rest import RestClient, budget_of  # noqa: PLC0415
 
     # With a limit, so that a ban is told by an error instead of being waited out in silence.
-    deadline_ms = int((time.time() + FETCH_WITHIN_S) * 1000)
-    async with RestClient(host, budget_of(host), proxy=config.proxy, timeout=config.http_timeout) as client:
-        info = await client.exchange_info(deadline_ms=deadline_ms)
+    with closing(budget_of(host)) as budget:
+        deadline_ms = budget.now_ms() + int(FETCH_WITHIN_S * 1000)
+        async with RestClient(host, budget, proxy=config.proxy, timeout=config.http_timeout) as client:
+            info = await client.exchange_info(deadline_ms=deadline_ms)
     return [symbol.to_dict() for symbol in info.symbols]
 
 
@@ -114,22 +153,28 @@ async def follow(
     folder: Folder,
     *,
     first: FirstExchangeInfo,
-    tell: Callable[[frozenset[str]], None],
+    tell: Callable[[frozenset[str], frozenset[str]], None],
+    now_ms: Callable[[], int],
     timing: Timing,
 ) -> None:
-    """Call ``tell`` with the market's symbols whenever they change, for ever."""
+    """Call ``tell`` with the market's symbols and those that are leaving whenever they change, for ever.
+
+    ``now_ms``: the exchange's clock.
+    """
     log = logger.bind(market=folder.candles.name)
     disk = ExchangeInfoOnDisk(folder)
-    fetch_at, failures, told, problem = 0.0, 0, None, ""
+    members = Members(config.interval, timing.leaving_slack_s)
+    told: tuple[frozenset[str], frozenset[str]] | None = None
+    fetch_at, failures, problem = 0.0, 0, ""
     while True:
         try:
             rows = await asyncio.to_thread(disk.changed)
             if rows is not None:
-                symbols = streamed(config, rows)
-                if symbols != told:
-                    log.info("market.symbols", count=len(symbols), **_difference(told, symbols))
-                    tell(symbols)
-                told, problem = symbols, ""
+                symbols, before = streamed(config, rows), members.trading
+                members.now_trading(symbols, {row["symbol"]: row.get("delivery_ms") for row in rows}, now_ms())
+                if symbols != before:
+                    log.info("market.symbols", count=len(symbols), **_difference(before, symbols))
+                problem = ""
             elif told is None and time.monotonic() >= fetch_at:
                 await asyncio.to_thread(disk.save, await first.get(config, host))
                 log.info("exchange_info.fetched")
@@ -142,6 +187,9 @@ async def follow(
                 event = "exchange_info.unavailable" if isinstance(error, ExchangeError) else "exchange_info.unreadable"
                 log.warning(event, error=str(error), next_try_s=round(wait_s, 1), streaming=told is not None)
             problem = str(error)
+        if members.trading is not None and told != (now := (members.trading, members.leaving(now_ms()))):
+            tell(*now)
+            told = now
         await asyncio.sleep(timing.look_every_s)
 
 

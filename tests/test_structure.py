@@ -13,7 +13,7 @@ PARTS = ("kit", "streamer", "flows", "deployments")
 
 FORBIDDEN = {
     "kit": ("streamer", "flows", "deployments", "tests"),
-    "streamer": ("flows", "deployments", "tests", "prefect", "pandas", "polars"),
+    "streamer": ("flows", "deployments", "tests", "prefect", "pandas", "polars", "kit.notify", "kit.alarms.look"),
     "flows": ("streamer", "deployments", "tests"),
     "deployments": ("flows", "streamer", "tests"),
     "kit.dialect": ("kit.buffer", "kit.embedded_exchange", "kit.market", "kit.config"),
@@ -31,6 +31,7 @@ FORBIDDEN = {
     "kit.resample": ("kit.dialect", "kit.embedded_exchange", "kit.budget", "kit.market"),
     "kit.serve": ("kit.dialect", "kit.embedded_exchange", "kit.budget"),
     "kit.exchange_clock": ("kit.dialect", "kit.buffer", "kit.embedded_exchange", "kit.budget", "kit.config"),
+    "kit.metrics": ("kit.buffer", "kit.dialect", "kit.embedded_exchange", "kit.budget", "kit.market", "kit.config"),
     "kit.words": ("kit.dialect", "kit.buffer", "kit.embedded_exchange", "kit.config"),
     "kit.completeness": ("kit.dialect", "kit.embedded_exchange", "kit.budget"),
 }

@@ -16,7 +16,7 @@ import structlog
 from flows.steps.audits import look_back
 from flows.steps.compaction import compact_buffer, compaction_overdue
 from flows.steps.context import Period, open_period
-from flows.steps.exchange_info import refresh_exchange_info
+from flows.steps.exchange_info import await_late_answer, refresh_exchange_info
 from flows.steps.factors import compute_factors
 from flows.steps.funding import refresh_funding
 from flows.steps.history import fill_history
@@ -86,6 +86,9 @@ async def run_period(
         await steps.may("history", fill_history(period))
         await steps.may("funding", refresh_funding(period))
         await steps.may("factors", compute_factors(period))
+        if period.asked_info is not None:  # what could be done without it comes first
+            await steps.may("exchange_info", await_late_answer(period))
+            await steps.may("history", fill_history(period))
         await steps.may("audits", look_back(period))
         await steps.may("resample", resample(period))  # before compaction: it sees by the files what has changed
         await steps.may("compact", compact_buffer(period))

@@ -12,6 +12,7 @@ import structlog
 
 from flows.steps.context import Period
 from flows.steps.gaps import store
+from kit.alarms.signs import STREAMER_NAME, StreamerBeat, read_signs
 from kit.budget import Urgency
 from kit.buffer.fills import Revision, differences, store_revisions, stored_candles
 from kit.buffer.read import Span, current_view, read_candles, read_view
@@ -22,6 +23,8 @@ from kit.errors import ExchangeError, SymbolRefusedError
 from kit.words import Candle, Source, from_ms, to_ms
 
 log = structlog.get_logger(__name__)
+
+MINUTE_MS = 60_000
 
 SURE_AFTER_CLOSE = timedelta(seconds=10)
 """A REST row taken earlier after its close may not have been final yet, and is read once more when so much has passed.
@@ -37,8 +40,10 @@ AUDIT_TURN, AUDIT_TURN_PERIODS = timedelta(hours=1), 60
 """In so long (the shorter of the two) every symbol has its turn: a final that the stream told wrong does not stay. A
 market of 600 symbols at 1m spends a weight of 10 a minute."""
 
-AUDIT_CANDLES = 99
-"""Candles an audit compares, of weight 1: more than there are in a turn, so that none is left out."""
+AUDIT_CANDLES, AUDIT_CANDLES_SHORT = 99, 990
+"""Candles an audit compares: more than there are in a turn, so that none is left out. 99 are of weight 1. Intervals
+below a minute are spot's, where a request costs the same up to 1000: ten times as many in turns ten times as long are
+a tenth of the requests."""
 
 AUDIT_AT_ONCE, AUDIT_SHARE = 24, 12
 """Symbols audited in one period at most: 24, or a twelfth of the market if that is more. So an audit stays small beside
@@ -47,11 +52,12 @@ its period, and the turn of a market of long intervals is twelve periods."""
 
 async def look_back(period: Period) -> str:
     """Compare what was stored with what the exchange said afterwards: late finals of the stream, REST's early rows once
-    more, a part of the market in turns."""
+    more, finals that the stream contradicted, a part of the market in turns."""
     await _wait_until_sure(period)
     revised = compare_late_finals(period)
     try:
         revised += await read_again(period)
+        revised += await look_into_contradictions(period)
         revised += await audit(period)
     except ExchangeError as error:
         log.warning("audit.postponed", market=period.folder.candles.name, error=str(error))
@@ -110,6 +116,24 @@ async def read_again(period: Period) -> int:
     return revised
 
 
+async def look_into_contradictions(period: Period) -> int:
+    """Candles of which the stream told two different finals: the streamer keeps the first and says so in its heartbeat,
+    and REST says which is right."""
+    looked_until_ms = period.states.contradicted_ms
+    beat = read_signs(period.folder.base_dir, STREAMER_NAME, StreamerBeat)
+    told = [] if beat is None else beat.contradicted
+    new = [each for each in told if each.seen_ms > looked_until_ms and each.symbol in period.states.symbols]
+    sure_until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) - period.window.step_ms
+    begins: dict[str, list[int]] = defaultdict(list)
+    for each in new:
+        if period.window.first_ms <= each.begin_ms <= sure_until_ms:
+            begins[each.symbol].append(each.begin_ms)
+    revised = await _compare(period, begins, "the stream told two finals") if begins else 0
+    too_young = [each.seen_ms - 1 for each in new if each.begin_ms > sure_until_ms]
+    period.states.contradicted_ms = min(too_young, default=max((each.seen_ms for each in new), default=looked_until_ms))
+    return revised
+
+
 async def audit(period: Period) -> int:
     """A part of the market each period, in turns: the last candles, whatever their source, against REST."""
     now_ms = to_ms(period.exchange_now())
@@ -118,7 +142,10 @@ async def audit(period: Period) -> int:
     if not symbols:
         return 0
     until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) // step * step
-    span = [until_ms - AUDIT_CANDLES * step, until_ms - step]
+    first_ms = max(until_ms - audited_candles(step) * step, period.window.first_ms)
+    if first_ms >= until_ms:
+        return 0
+    span = [first_ms, until_ms - step]
     revised = await _compare(period, dict.fromkeys(symbols, span), "audit against REST")
     for symbol in symbols:
         period.states.symbols[symbol].audited_ms = now_ms
@@ -130,11 +157,17 @@ async def audit(period: Period) -> int:
 def whose_turn(states: States, trading: Collection[str], now_ms: int, step_ms: int) -> list[str]:
     """The symbols to audit now: as many as the time since the last audit is of a turn, those first whose last audit is
     longest ago."""
-    turn_ms = min(AUDIT_TURN // timedelta(milliseconds=1), AUDIT_TURN_PERIODS * step_ms)
+    periods = AUDIT_TURN_PERIODS * audited_candles(step_ms) // AUDIT_CANDLES
+    turn_ms = min(AUDIT_TURN // timedelta(milliseconds=1), periods * step_ms)
     due = len(trading) * (now_ms - states.audited_at_ms) // turn_ms
     most = max(AUDIT_AT_ONCE, -(-len(trading) // AUDIT_SHARE))
     by_age = sorted(trading, key=lambda symbol: (states.symbols[symbol].audited_ms, symbol))
     return by_age[: max(0, min(due, most))]
+
+
+def audited_candles(step_ms: int) -> int:
+    """How many candles an audit of a market of that interval compares."""
+    return AUDIT_CANDLES_SHORT if step_ms < MINUTE_MS else AUDIT_CANDLES
 
 
 async def _compare(period: Period, begins: dict[str, list[int]], reason: str) -> int:

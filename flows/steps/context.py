@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -29,6 +29,10 @@ log = structlog.get_logger(__name__)
 FINAL_AFTER = timedelta(seconds=2)
 """A REST row counts as final so long after its close by the exchange's clock. The exchange publishes no bound; its
 own last frames of quiet symbols come about 2 s after the close (docs/exchange.md)."""
+
+ANSWER_WITHIN = timedelta(seconds=2)
+"""So long a period waits for answers without which it can be judged, too. A sound exchange answers in a tenth of that;
+one that hangs would else delay by its time-outs the verdict on a period that the stream has long completed."""
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Period:
     revised: int = 0
     history_left: int = 0
     deadline: datetime | None = None  # what can wait for the next period ends then
+    asked_clock: asyncio.Task[bool] | None = None
+    asked_info: asyncio.Task[tuple[SymbolInfo, ...]] | None = None  # None also when its answer has been taken
 
     @property
     def deadline_ms(self) -> int | None:
@@ -105,6 +111,9 @@ class Period:
 async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Period]:
     """The period of a market, with a client to its exchange. Its states are loaded by whoever holds the folder.
 
+    The exchange is asked for its time; the answer is waited for here only where nothing is known of its clock. What
+    is still awaited when the period ends, is given up.
+
     Raises:
         ConfigError, FolderError: the config or the folder cannot be used.
     """
@@ -113,9 +122,18 @@ async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Perio
     folder.open_for_writing()
     began_ms = steady_ms()
     async with connected(config) as client:
-        await measure(client, samples=1)
+        asked_clock = None
+        if client.budget.clock().age_ms is None:
+            await measure(client, samples=1)
+        else:
+            asked_clock = asyncio.create_task(measure(client, samples=1))
         asked_for = timedelta(milliseconds=steady_ms() - began_ms)
-        yield Period(config, folder, run_time, client, from_ms(client.budget.now_ms()) - asked_for)
+        started_at = from_ms(client.budget.now_ms()) - asked_for
+        period = Period(config, folder, run_time, client, started_at, asked_clock=asked_clock)
+        try:
+            yield period
+        finally:
+            await cancel_all([task for task in (asked_clock, period.asked_info) if task is not None])
 
 
 async def to_the_end(work: Callable[[], R]) -> R:
@@ -131,7 +149,7 @@ async def to_the_end(work: Callable[[], R]) -> R:
         raise
 
 
-async def cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+async def cancel_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """End tasks that must not outlive what started them."""
     for task in tasks:
         task.cancel()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 import structlog
 
-from flows.steps.context import Period
+from flows.steps.context import ANSWER_WITHIN, Period
 from kit.buffer.assets import add_boundary, load_assets
 from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.ledger import Ledger
 from kit.buffer.read import read_candles
-from kit.buffer.states import States, SymbolState, save_states
+from kit.buffer.states import Hole, States, SymbolState, save_states
 from kit.dialect.symbols import SymbolInfo, select, trades
-from kit.errors import BadAnswerError, ExchangeError
+from kit.errors import BadAnswerError, ExchangeError, FolderError
 from kit.words import MILLISECOND, to_ms
 
 log = structlog.get_logger(__name__)
@@ -27,31 +29,94 @@ WAIT_FOR_WEIGHT = timedelta(seconds=1)
 AT_MOST_EVERY = timedelta(seconds=20)
 """Of markets whose periods are shorter: on spot each answer is some megabytes and a weight of 20."""
 
+OUTSIDE = "not in the market"
+"""The status of a symbol that the exchange does not list, or the config excludes: what it does then is not known."""
+
+MOST_HALTS = 16
+"""Of one symbol so many are remembered; older ones fall back on what REST says of their candles."""
+
+YOUNG, YOUNG_PERIODS = timedelta(hours=1), 3
+"""So old (the longer of the two) what is on disk may be to serve while the exchange lets us wait: it lists a symbol on
+few days. What is older is worth the time-outs."""
+
 
 async def refresh_exchange_info(period: Period) -> str:
     """Fetch and keep the exchange info; when the exchange does not give it, what is on disk serves.
 
+    What is on disk and young serves for now, too, while the exchange lets us wait; ``take_late_answer`` has the rest.
+    Nobody has told then of a symbol listed since, so the verdict does not speak of it. Its first candle is expected as
+    soon as the newer exchange info is taken: in the same run, if it comes at all, and the record is written anew. It
+    is not so in the other direction: a symbol that has stopped since is expected and missing until that is known.
+
     Raises:
         ExchangeError: none on disk either.
     """
-    store = ExchangeInfoStore(period.folder)
-    known = store.latest()
+    known = ExchangeInfoStore(period.folder).latest()
     if known is not None and _just_fetched(period):
         _take(period, map(SymbolInfo.from_dict, known))
         return f"{len(period.trading)} symbols trade, as a moment ago"
-    deadline_ms = None if known is None else to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
+    asked = period.asked_info = asyncio.create_task(_ask(period, known))
+    told = [] if period.asked_clock is None else [period.asked_clock]
+    await _wait([*told, asked], ANSWER_WITHIN if known is not None and _young(period) else None)
+    if not asked.done():
+        log.warning("exchange_info.awaited", market=period.folder.candles.name)
+        _take(period, map(SymbolInfo.from_dict, known or ()))
+        return f"{len(period.trading)} symbols trade, as far as is known: the exchange lets us wait"
+    changed = take_late_answer(period)
+    return f"{len(period.trading)} symbols trade" + (", changed" if changed and known is not None else "")
+
+
+async def await_late_answer(period: Period) -> str:
+    """Wait for the exchange info that ``refresh_exchange_info`` could not wait for, at most until the next period."""
+    trading = period.trading
+    if period.asked_info is not None:
+        await _wait([period.asked_info], None if period.deadline is None else period.deadline - period.exchange_now())
+        take_late_answer(period)
+    return f"{len(period.trading)} symbols trade" + (", changed" if period.trading != trading else "")
+
+
+def take_late_answer(period: Period) -> bool:
+    """Take the exchange info, if it has come; whether it is another one than on disk.
+
+    Raises:
+        ExchangeError: it did not come, and none is on disk either.
+    """
+    if period.asked_info is None or not period.asked_info.done():
+        return False
+    asked, period.asked_info = period.asked_info, None
+    store = ExchangeInfoStore(period.folder)
     try:
-        infos = _plausible((await period.client.exchange_info(deadline_ms=deadline_ms)).symbols, known)
-        changed = store.save([info.to_dict() for info in infos], period.exchange_now())
-        period.states.exchange_info_at_ms = to_ms(period.exchange_now())
+        infos = asked.result()
+        told_at = period.exchange_now()
+        changed = store.save([info.to_dict() for info in infos], told_at)
+        _take(period, infos, told_ms=to_ms(told_at))
     except ExchangeError as error:
+        known = store.latest()
         if known is None:
             raise
         log.warning("exchange_info.stale", market=period.folder.candles.name, error=str(error))
-        infos = tuple(map(SymbolInfo.from_dict, known))
-        changed = False
-    _take(period, infos)
-    return f"{len(period.trading)} symbols trade" + (", changed" if changed and known is not None else "")
+        _take(period, map(SymbolInfo.from_dict, known))
+        return False
+    return changed
+
+
+async def _ask(period: Period, known: Sequence[object] | None) -> tuple[SymbolInfo, ...]:
+    deadline_ms = None if known is None else to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
+    return _plausible((await period.client.exchange_info(deadline_ms=deadline_ms)).symbols, known)
+
+
+async def _wait(tasks: Sequence[asyncio.Task[Any]], patience: timedelta | None) -> None:
+    """Until all are done or patience ends. FolderError: one could not keep the weight budget."""
+    done, _ = await asyncio.wait(tasks, timeout=None if patience is None else max(0.0, patience.total_seconds()))
+    for task in done:
+        if isinstance(problem := task.exception(), FolderError):
+            raise problem
+
+
+def _young(period: Period) -> bool:
+    """Whether what is on disk may serve while the exchange lets us wait."""
+    age = timedelta(milliseconds=to_ms(period.exchange_now()) - period.states.exchange_info_at_ms)
+    return timedelta(0) <= age <= max(YOUNG, YOUNG_PERIODS * period.config.interval.delta)
 
 
 def _just_fetched(period: Period) -> bool:
@@ -77,7 +142,8 @@ def _plausible(infos: tuple[SymbolInfo, ...], known: Sequence[object] | None) ->
     return infos
 
 
-def _take(period: Period, infos: Iterable[SymbolInfo]) -> None:
+def _take(period: Period, infos: Iterable[SymbolInfo], told_ms: int | None = None) -> None:
+    """Go by these symbols; ``told_ms``: when the exchange told them, None where they were known before."""
     config = period.config
     selection = select(config.trade_type, infos, config.keep_symbols, config.exclude_symbols)
     if selection.unknown_keep:
@@ -92,6 +158,8 @@ def _take(period: Period, infos: Iterable[SymbolInfo]) -> None:
         new_market=not period.states.symbols,
         oldest_held=_oldest_held(period),
     )
+    if told_ms is not None:
+        period.states.exchange_info_at_ms = told_ms
     for event, symbol in changes:
         if event == "symbol.another_asset":
             add_boundary(period.folder, symbol, period.states.symbols[symbol].since_ms or 0)
@@ -128,6 +196,9 @@ def update_states(
     its candles should begin; of one that appears later also the moment at which it appeared. A symbol whose listing
     date moved to a later one is another asset under the old name if it had stopped, or if candles from before that
     date are held (``oldest_held``, milliseconds); else the exchange has only corrected a date.
+
+    A symbol that trades again was halted from when it was first seen so until the last look before this one
+    (``states.exchange_info_at_ms``). What closed in between was rightly excused and stays so until REST tells more.
     """
     events: list[tuple[str, str]] = []
     seen = set()
@@ -136,7 +207,7 @@ def update_states(
         state = states.symbols.get(info.symbol)
         if state is not None:
             held_ms = oldest_held.get(info.symbol)
-            events += [(event, info.symbol) for event in _update(state, info, now_ms, step_ms, held_ms)]
+            events += [(event, info.symbol) for event in _update(states, info, now_ms, step_ms, held_ms)]
         elif trades(info):
             states.symbols[info.symbol] = _new_state(info, now_ms, step_ms, new_market=new_market)
             if not new_market:
@@ -145,12 +216,15 @@ def update_states(
         if symbol not in seen and state.stopped_ms is None:
             # Gone from the exchange info altogether, or taken out of the market by the config.
             events.append(("symbol.stopped", symbol))
-            state.status, state.stopped_ms = "not in the market", now_ms
+            state.status, state.stopped_ms = OUTSIDE, now_ms
     return events
 
 
-def _update(state: SymbolState, info: SymbolInfo, now_ms: int, step_ms: int, held_ms: int | None) -> list[str]:
+def _update(states: States, info: SymbolInfo, now_ms: int, step_ms: int, held_ms: int | None) -> list[str]:
     """Bring one known symbol's state up to date; what happened to it."""
+    state = states.symbols[info.symbol]
+    if trades(info):
+        _remember_halt(state, states.exchange_info_at_ms, step_ms)
     state.status = info.status
     if not trades(info):
         if state.stopped_ms is not None:
@@ -165,6 +239,18 @@ def _update(state: SymbolState, info: SymbolInfo, now_ms: int, step_ms: int, hel
     state.onboard_ms = state.onboard_ms if info.onboard_ms is None else info.onboard_ms
     state.stopped_ms = None
     return events
+
+
+def _remember_halt(state: SymbolState, seen_until_ms: int, step_ms: int) -> None:
+    """The candles that began and closed while it was seen not trading; the one in which it stopped, and the one that
+    was open at the last look, may have had trades."""
+    if state.stopped_ms is None or state.status == OUTSIDE:
+        return
+    first_ms = (state.stopped_ms // step_ms + 1) * step_ms
+    last_ms = (seen_until_ms // step_ms - 1) * step_ms
+    if first_ms <= last_ms:
+        reason = state.status.lower().replace("_", " ")
+        state.halts = [*state.halts, Hole(first_ms, last_ms, reason)][-MOST_HALTS:]
 
 
 def _new_state(info: SymbolInfo, now_ms: int, step_ms: int, *, new_market: bool) -> SymbolState:
@@ -188,3 +274,4 @@ def _begin_anew(state: SymbolState, info: SymbolInfo, step_ms: int) -> None:
     state.since_ms = state.listed_ms = (info.onboard_ms or 0) // step_ms * step_ms
     state.unanswered = []
     state.gaps = []
+    state.halts = []

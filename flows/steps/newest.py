@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from flows.steps.context import Period, cancel_all
+from flows.steps.exchange_info import take_late_answer
 from flows.steps.gaps import ask, look, store
 from flows.steps.records import write_newest
 from kit.budget import Urgency
@@ -47,6 +48,7 @@ async def complete_newest(period: Period) -> str:
         if not record.missing or period.exchange_now() >= deadline:
             break
         await asyncio.sleep(next(pauses, PAUSES[-1]))
+        take_late_answer(period)  # it may tell why one is missing
         findings = _look_at_newest(period)
     event = log.info if record.complete else log.warning
     event(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
@@ -10,23 +9,30 @@ import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import structlog
 
 from flows.board import board
-from flows.notice import Alarm, tell_after
+from flows.exchange_time import ExchangeTime
+from flows.worker.attendant import Alarms, Heart
 from flows.worker.clock import MarketClock
 from flows.worker.mirror import Mirror, prepare_environment
+from flows.worker.tally import Tally
+from flows.worker.timekeeper import Timekeeper, watches_of
+from kit.config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
+
+    from prometheus_client.registry import Collector
 
     from flows.attempts import RunPeriod
     from flows.board import Ending, Work
     from flows.markets import ServedMarket
     from kit.logs import LogFormat
+    from kit.metrics import Address
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -35,18 +41,27 @@ SWITCH_INTERVAL_SEC = 0.0005
 the interpreter several times to start a period."""
 ENDS_WITHIN_SEC = 4.0
 """The promise is 5 s from SIGTERM to the end. Prefect's own shutdown, which drains its queues, gets no time."""
-TELLER_ENDS_WITHIN_SEC = 0.5
 STOPPED = (signal.SIGTERM, signal.SIGINT)
 
 
 class Worker:
-    """The clocks of some markets with their mirror. ``run`` blocks until SIGTERM or SIGINT (main thread only)."""
+    """The clocks of some markets with their mirror. ``run`` blocks until SIGTERM or SIGINT (main thread only).
+
+    Raises:
+        ConfigError, FolderNotWritableError: a config is gone, or there is no place for the weight budget.
+    """
 
     def __init__(self, markets: Sequence[ServedMarket], run_period: RunPeriod, *, mirror: Mirror | None) -> None:
         self._mirror = mirror
-        self._teller = Teller(markets)
+        self._tally = Tally(market.base_dir for market in markets)
+        times = {market.base_dir: ExchangeTime(load_config(market.base_dir)) for market in markets}
+        self._times = times
+        self._heart = Heart(markets, {base_dir: clock.now for base_dir, clock in times.items()})
+        self._alarms = Alarms(markets)
+        self._timekeeper = Timekeeper(watches_of(times))
         self._clocks = [
-            MarketClock(market, run_period, on_begin=self._begun, on_end=self._teller.tell) for market in markets
+            MarketClock(market, run_period, on_begin=self._begun, on_end=self._ended, now=times[market.base_dir].now)
+            for market in markets
         ]
         self._stop = threading.Event()
 
@@ -54,7 +69,9 @@ class Worker:
         """Serve until told to stop; the exit code: 0, or 1 when a clock died (a supervisor then restarts all)."""
         for number in STOPPED:
             signal.signal(number, lambda *_: self._stop.set())
-        self._teller.start()
+        self._timekeeper.start()
+        self._heart.start()
+        self._alarms.start()
         for clock in self._clocks:
             clock.start()
         if self._mirror is not None:
@@ -62,17 +79,30 @@ class Worker:
         while not self._stop.wait(1.0):
             if not all(clock.alive for clock in self._clocks):
                 log.critical("worker.clock_died")
-                self._end()
+                self._end(orderly=False)
                 return 1
-        self._end()
+        self._end(orderly=True)
         return 0
 
+    def metrics(self) -> Collector:
+        """What Prometheus is told of this worker."""
+        from flows.metrics import WorkerCollector  # noqa: PLC0415 - only for those who want it
+
+        return WorkerCollector(self._times, self._tally, lambda: 0 if self._mirror is None else self._mirror.waiting)
+
     def _begun(self, work: Work) -> None:
+        self._tally.begun(work)
+        self._heart.begun(work)
         board.put(work)
         if self._mirror is not None:
             self._mirror.show(work)
 
-    def _end(self) -> None:
+    def _ended(self, work: Work, ending: Ending) -> None:
+        self._tally.ended(work, ending)
+        self._heart.ended(work, ending)
+        self._alarms.look_soon()
+
+    def _end(self, *, orderly: bool) -> None:
         deadline = time.monotonic() + ENDS_WITHIN_SEC
         for clock in self._clocks:
             clock.stop()
@@ -82,43 +112,23 @@ class Worker:
             clock.join(max(0.0, deadline - time.monotonic()))
         if self._mirror is not None:
             self._mirror.join(max(0.0, deadline - time.monotonic()))
-        self._teller.stop()
+        self._timekeeper.stop()
+        self._alarms.stop()
+        self._heart.stop(orderly=orderly)
         log.info("worker.end")
 
 
-class Teller:
-    """Tells people after bad periods, in a thread of its own: a dead chat service must not wait in a clock's loop."""
+def serve(
+    markets: Sequence[ServedMarket],
+    run_period: RunPeriod,
+    log_format: LogFormat = "auto",
+    metrics: Address | None = None,
+) -> int:
+    """Run the worker in this process, and serve its metrics where that is asked for; its exit code.
 
-    def __init__(self, markets: Sequence[ServedMarket]) -> None:
-        self._alarms = {market.base_dir: Alarm(market.label) for market in markets}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="teller", daemon=True)
-
-    def start(self) -> None:
-        """Be ready to tell."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Tell nothing more, and give the thread back."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(TELLER_ENDS_WITHIN_SEC)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-    def tell(self, work: Work, ending: Ending) -> None:
-        """Tell, where that is due. Returns at once."""
-        alarm = self._alarms[work.market.base_dir]
-        asyncio.run_coroutine_threadsafe(tell_after(alarm, work, ending), self._loop).add_done_callback(_log_broken)
-
-
-def _log_broken(telling: Future[None]) -> None:
-    error = telling.exception()
-    if error is not None:
-        log.error("notice.broke", exc_info=error)
-
-
-def serve(markets: Sequence[ServedMarket], run_period: RunPeriod, log_format: LogFormat = "auto") -> int:
-    """Run the worker in this process; its exit code."""
+    Raises:
+        MetricsError: the address cannot be listened on.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_SEC)
     shown = load_prefect(log_format)
     name = f"bmac {socket.gethostname()} {os.getpid()}"
@@ -126,7 +136,13 @@ def serve(markets: Sequence[ServedMarket], run_period: RunPeriod, log_format: Lo
     # What was imported lives for ever: the collector must not walk through it (100 ms and more) at a target.
     gc.collect()
     gc.freeze()
-    return Worker(markets, run_period, mirror=Mirror(markets, board, name) if shown else None).run()
+    worker = Worker(markets, run_period, mirror=Mirror(markets, board, name) if shown else None)
+    with ExitStack() as served:
+        if metrics is not None:
+            from kit.metrics.endpoint import serving  # noqa: PLC0415 - only for those who want it
+
+            served.enter_context(serving(metrics, worker.metrics()))
+        return worker.run()
 
 
 def load_prefect(log_format: LogFormat) -> bool:

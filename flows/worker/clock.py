@@ -1,7 +1,8 @@
 """Our own clock: the work of a market's period starts at its target, whatever Prefect, its server or other markets do.
 
 One thread with an event loop of its own for each market, so that no market's work delays another's. The targets are
-moments of the wall clock; sleeps are short enough that a set clock or a machine that slept is noticed within a second.
+moments of the exchange's clock, as far as it is known, so a local clock that is wrong or set harms nothing; sleeps are
+short enough that a machine that slept, or news of the exchange's clock, is noticed within a second.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def next_due(last: datetime | None, now: datetime, pace: Pace) -> Due:
 class MarketClock:
     """Starts the work of one market's periods in a thread of its own.
 
-    ``on_begin`` and ``on_end`` are called in that thread and must return at once;
+    ``now`` is the exchange's clock. ``on_begin`` and ``on_end`` are called in that thread and must return at once;
     ``on_end`` is not called for work that a stop cut.
     """
 
@@ -138,8 +139,8 @@ class MarketClock:
         return True
 
     async def _begin(self, due: Due, *, caught_up: bool) -> None:
-        late_ms = (self._now() - due.target).total_seconds() * 1000
-        work = Work(self._market, due.run_time)
+        late_s = (self._now() - due.target).total_seconds()
+        work = Work(self._market, due.run_time, late_s=None if caught_up else late_s, skipped=due.skipped)
         task = asyncio.get_running_loop().create_task(self._work(work, due.target + self._market.pace.interval))
         self._in_work.add(task)
         task.add_done_callback(self._in_work.discard)
@@ -148,14 +149,14 @@ class MarketClock:
             "period.begin",
             market=self._market.label,
             run_time=due.run_time.isoformat(),
-            late_ms=round(late_ms, 3),
+            late_ms=round(late_s * 1000, 3),
             caught_up=caught_up,
             skipped=due.skipped,
         )
         self._on_begin(work)
 
     async def _work(self, work: Work, next_target: datetime) -> None:
-        ending = await do_period(self._run_period, work, next_target, self._patience)
+        ending = await do_period(self._run_period, work, next_target, self._patience, now=self._now)
         self._on_end(work, ending)
 
     async def _leave(self) -> None:

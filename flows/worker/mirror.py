@@ -1,8 +1,9 @@
 """Prefect's view of what the clock does, kept in a thread of its own: nothing here can hold up a period.
 
-Each period of a market is shown as a run of its deployment, by executing the real flow, which joins the work. While
-the server is away periods queue up here; when it answers again the newest is shown first, then the others, with
-their true times. Shortly before a target the mirror begins nothing, so that the interpreter is free for the clock.
+Each period of a market is shown as a run of its deployment, by executing the real flow, which joins the work; then the
+run gets its artifacts. While the server is away periods queue up here; when it answers again the newest is shown first,
+then the others, with their true times. Shortly before a target the mirror begins nothing, so that the interpreter is
+free for the clock.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from flows.tolerant import error_of
 from flows.worker.lane import Item, Lane
 from kit.logs import redact
 from kit.words import utc_now
@@ -205,8 +207,6 @@ class Mirror:
         return error is None
 
     async def _error_of(self, call: Coroutine[None, None, None], within: timedelta) -> BaseException | None:
-        from flows.worker.showing import error_of  # noqa: PLC0415 - Prefect
-
         return await error_of(call, within.total_seconds())
 
     async def _ready(self) -> None:
@@ -243,6 +243,9 @@ class Mirror:
         """Show one; what fails goes back, and waits until the server answers again."""
         error = await self._error_of(showing.show(item), item.work.market.pace.interval + 3 * self._rhythm.call)
         if error is None:
+            # Not again when it fails: half of a run's artifacts twice is worse than a run without some.
+            await self._ready()
+            await self._trying(partial(showing.attach, item))
             return
         item.failures += 1
         if item.failures < MAX_FAILURES:

@@ -12,15 +12,17 @@ import httpx
 import structlog
 from prefect.context import AsyncClientContext
 
+from flows import traces
 from flows.markets import LIVE_POOL
+from flows.tolerant import error_of
 from flows.verdict import Named, Verdict, told_late, verdict_of
 from flows.worker.sweeping import verdict_on
-from flows.worker.tracking import Tracking, as_overdue, emit_period_event
+from flows.worker.tracking import Tracking, as_overdue
 from kit.logs import redact
 from kit.words import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from prefect.client.schemas.objects import FlowRun
@@ -32,24 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger(__name__)
 
-CANCEL_PATIENCE_SEC = 1.0
 LOST = Verdict(Named.WORKER_LOST, "its process is gone; what was missing was filled by the next period")
-
-
-async def error_of(call: Coroutine[None, None, object], timeout_sec: float | None = None) -> BaseException | None:
-    """What a call ended with: None, its error whatever it is, or TimeoutError. Prefect's client and engine raise
-    errors of a dozen libraries for one and the same server that is away, so none of them is named."""
-    task = asyncio.ensure_future(call)
-    try:
-        await asyncio.wait({task}, timeout=timeout_sec)
-    finally:
-        late = not task.done()
-        if late:
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_PATIENCE_SEC)
-    if late or task.cancelled():
-        return TimeoutError("no end within the time")
-    return task.exception()
 
 
 @asynccontextmanager
@@ -132,7 +117,12 @@ class Showing:
 
     async def _tell(self, item: Item) -> None:
         ending = await item.work.ended()
-        emit_period_event(item.work, ending, verdict_of(ending))
+        traces.tell(item.work, ending)
+
+    async def attach(self, item: Item) -> None:
+        """Add to a shown run what people look at: the ledger record, the last day, the way to the factors."""
+        if item.run_id is not None:
+            await self._tracking.attach(item.run_id, item.work, await item.work.ended())
 
     async def sweep(self) -> None:
         """Close what nobody will execute, and execute what a person asked for."""

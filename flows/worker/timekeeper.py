@@ -1,6 +1,7 @@
 """Keeps the exchange's clock known while the periods' own looks at it are far apart, and watches this machine's.
 
-A thread of its own with an event loop: what asks the exchange, or tells people, must not wait in a market's loop.
+A thread of its own with an event loop: what asks the exchange must not wait in a market's loop. That this machine's
+clock is off is told by ``kit.alarms``, from what is learned here.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from flows.clock_alarm import ClockAlarm
-from flows.notice import tell
 from kit.exchange_clock import jumped_ms, read_local
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.exchange_time import ExchangeTime
-    from flows.notice import Message
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -35,12 +33,10 @@ FIRST_ANSWER_WITHIN_SEC = 3.0
 
 
 class Watch:
-    """One pool of the exchange: its clock, when to ask for it, and who hears of an offset."""
+    """One pool of the exchange: its clock, and when to ask for it."""
 
-    def __init__(self, clock: ExchangeTime, base_dirs: Iterable[Path]) -> None:
+    def __init__(self, clock: ExchangeTime) -> None:
         self.clock = clock
-        self.base_dirs = list(base_dirs)
-        self._alarm = ClockAlarm()
         self._asked_at_ms = 0
 
     def due(self, steady_ms: int, *, jumped: bool) -> bool:
@@ -57,11 +53,6 @@ class Watch:
         self._asked_at_ms = steady_ms
         return True
 
-    def news(self) -> Message | None:
-        """What people should hear of this machine's clock, if anything. An offset that nobody measured is none."""
-        view = self.clock.view()
-        return None if view.age_ms is None else self._alarm.after(view.offset_ms, view.exchange_ms)
-
 
 class Timekeeper:
     """Looks after the clocks of the given pools from ``start`` to ``stop``."""
@@ -71,7 +62,6 @@ class Timekeeper:
         self._first = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="timekeeper", daemon=True)
-        self._telling: set[asyncio.Task[object]] = set()
 
     def start(self) -> None:
         """Begin, and wait a little for the first answers."""
@@ -98,24 +88,9 @@ class Timekeeper:
             due = [watch for watch in self._watches if watch.due(now.steady_ms, jumped=bool(jump))]
             await asyncio.gather(*(watch.clock.measure() for watch in due))
             self._first.set()
-            for watch in self._watches:
-                self._tell(watch)
             await asyncio.sleep(LOOK_EVERY_SEC)
-
-    def _tell(self, watch: Watch) -> None:
-        message = watch.news()
-        if message is None:
-            return
-        log.warning("clock.told", pool=watch.clock.pool, title=message.title)
-        for base_dir in watch.base_dirs:
-            task: asyncio.Task[object] = self._loop.create_task(tell(base_dir, message))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
 
 
 def watches_of(clocks: dict[Path, ExchangeTime]) -> list[Watch]:
     """One watch a pool, for the markets with these clocks."""
-    by_pool: dict[str, list[Path]] = {}
-    for base_dir, clock in clocks.items():
-        by_pool.setdefault(clock.pool, []).append(base_dir)
-    return [Watch(clocks[base_dirs[0]], base_dirs) for base_dirs in by_pool.values()]
+    return [Watch(clock) for clock in {clock.pool: clock for clock in clocks.values()}.values()]

@@ -25,15 +25,14 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.events import emit_event
 from prefect.flow_engine import run_flow_async
 from prefect.states import Completed, Crashed, Failed, Pending, Scheduled
 
+from flows import traces
 from flows.markets import LIVE_POOL, resolve_base_dir
 from flows.period import period, plain_time
 from flows.verdict import Named, Verdict
 from flows.worker.sweeping import Origin, Overdue
-from kit.logs import redact
 from kit.words import utc_now
 
 if TYPE_CHECKING:
@@ -124,6 +123,10 @@ class Tracking:
         state = await run_flow_async(period, flow_run=run, parameters=_parameters(work), return_type="state")
         return isinstance(state, State) and state.is_final()
 
+    async def attach(self, run_id: UUID, work: Work, ending: Ending) -> None:
+        """Add a period's artifacts to its run."""
+        await traces.attach(self._client, run_id, work, ending)
+
     async def execute_by_hand(self, run: FlowRun) -> None:
         """Execute a run that a person started, with the parameters they gave."""
         parameters = period.validate_parameters(run.parameters)
@@ -198,22 +201,3 @@ def _parameters(work: Work) -> dict[str, str | datetime]:
 
 def _word(run_time: datetime) -> str:
     return run_time.isoformat().replace("+00:00", "Z")
-
-
-def emit_period_event(work: Work, ending: Ending, verdict: Verdict) -> None:
-    """An event with the true time of the period's end, for Prefect's event feed and its automations."""
-    emit_event(
-        f"bmac.period.{verdict.name.lower()}",
-        resource={
-            "prefect.resource.id": f"bmac.market.{work.market.label.replace(' ', '.')}",
-            "prefect.resource.name": work.market.label,
-        },
-        occurred=ending.ended_at,
-        payload={
-            "run_time": work.run_time.isoformat(),
-            "started_at": ending.started_at.isoformat(),
-            "ended_at": ending.ended_at.isoformat(),
-            "attempts": ending.attempts,
-            "message": redact(verdict.message),
-        },
-    )

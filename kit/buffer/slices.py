@@ -74,6 +74,12 @@ class SliceWriter:
             self._unwritten[run_ms] = self._unwritten.get(run_ms, 0) + 1
         return True
 
+    def contradicts(self, candle: Candle) -> bool:
+        """Whether another candle is held of that symbol and period. What came first stays."""
+        with self._lock:
+            held = self._rows.get(candle.begin_ms + self._interval_ms, {}).get(candle.symbol)
+        return held is not None and held[0] != candle
+
     def flush(self) -> Flushed:
         """Write what is pending. Blocks for the disk. OSError when it refuses: everything stays pending."""
         with self._lock:

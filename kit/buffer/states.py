@@ -38,6 +38,7 @@ class SymbolState(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``since_ms``: before it another asset had this ticker; nothing older belongs to this one.
     ``audited_ms``: when its candles were last compared with what REST says.
     ``unanswered``: the exchange answered once without these candles. ``gaps``: it did so twice, they do not exist.
+    ``halts``: candles that began and closed while it was seen not trading, before it traded again; the newest few.
     """
 
     status: str
@@ -49,15 +50,17 @@ class SymbolState(msgspec.Struct, kw_only=True, omit_defaults=True):
     audited_ms: Ms = 0
     unanswered: list[Hole] = []
     gaps: list[Hole] = []
+    halts: list[Hole] = []
 
 
 class States(msgspec.Struct, kw_only=True):
     """The states of a market's symbols, how far the look-backs have come, when the exchange info was fetched
-    (milliseconds)."""
+    (milliseconds). ``contradicted_ms``: contradictions that the streamer saw until then have been looked into."""
 
     symbols: dict[str, SymbolState] = {}
     reread_until_ms: Ms = 0
     audited_at_ms: Ms = 0
+    contradicted_ms: Ms = 0
     exchange_info_at_ms: Ms = 0
 
 

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 USED_WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 MINUTE_MS = 60_000
-# The firewall and the region's gate do not say for how long. Five minutes is short beside a night, and long enough
-# not to look like an attack.
+# The firewall and the region's gate do not say for how long. The exchange's own FAQ does: a ban of the firewall, which
+# counts requests over five minutes, usually lasts five, longer for what looks malicious, and is never lifted early
+# (binance.com/en/support/articles/360004492232, 2024-11-15). So a first try after 30 s would only be refused again.
 FORBIDDEN_PAUSE_MS = 5 * MINUTE_MS
 # The shortest ban there is; for a 418 that does not say its end.
 SHORTEST_BAN_MS = 2 * MINUTE_MS

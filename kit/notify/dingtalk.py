@@ -72,7 +72,8 @@ def message(title: str, body: str, form: Literal["text", "markdown"], at_mobiles
         return {"msgtype": "text", "text": {"content": _cut(f"{title}\n{body}".strip())}, "at": at}
     # In markdown a mention shows only where the text itself holds it.
     mentions = "".join(f" @{mobile}" for mobile in at_mobiles)
-    text = _cut(f"### {title}\n\n{body}" if title else body) + (f"\n\n{mentions.strip()}" if mentions else "")
+    lines = "  \n".join(body.splitlines())  # in markdown a line ends only after two spaces
+    text = _cut(f"### {title}\n\n{lines}" if title else lines) + (f"\n\n{mentions.strip()}" if mentions else "")
     return {"msgtype": "markdown", "markdown": {"title": title or "BMAC", "text": text}, "at": at}
 
 

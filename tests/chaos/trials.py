@@ -68,7 +68,7 @@ FINALS = (
     _alone("finals_out_of_order", within_ms=1500),
     _alone("finals_late", symbols=TWO, by_ms=4000),
     _alone("finals_late", symbols=TWO, by_ms=15_000),
-    _alone("finals_corrected_twice", symbols=TWO, healed_within_s=AUDITED_WITHIN_S),
+    _alone("finals_corrected_twice", symbols=TWO),
     _alone("finals_corrected", symbols=TWO, healed_within_s=AUDITED_WITHIN_S),
     _alone("finals_early", symbols=TWO, by_ms=300, healed_within_s=AUDITED_WITHIN_S),
 )

@@ -74,6 +74,8 @@ def drawn(found: Findings) -> str:
     ({"gaps": [Hole(at(-20), at(-10))]}, "..........", "xxxxxxxxxx"),
     ({"gaps": [Hole(at(20), at(30))]}, "..........", "xxxxxxxxxx"),
     ({"unanswered": [Hole(at(2), at(4), asked_ms=1)]}, "ss...sssss", "ooxxxooooo"),  # once is not enough
+    ({"halts": [Hole(at(2), at(4), "halt")]}, "ss....ssss", "ooeeexoooo"),  # it trades again: the next is expected
+    ({"halts": [Hole(at(-9), at(-2), "halt")]}, "..ssssssss", "xxoooooooo"),
 ])  # fmt: skip
 def test_a_slot_is_expected_excused_or_missing(facts: dict[str, object], readable: str, drawing: str) -> None:
     assert drawn(findings(state(**facts), readable)) == drawing
@@ -84,6 +86,8 @@ def test_a_slot_is_expected_excused_or_missing(facts: dict[str, object], readabl
     ({"stopped_ms": at(6), "status": "PRE_SETTLE"}, "sssssss...", 8, "pre settle"),
     ({"gaps": [Hole(at(2), at(4), NO_CANDLE)]}, "ss...sssss", 3, NO_CANDLE),
     ({"gaps": [Hole(at(2), at(4), "settling")]}, "ss...sssss", 3, "settling"),
+    ({"halts": [Hole(at(2), at(4), "halt")]}, "ss...sssss", 3, "halt"),
+    ({"halts": [Hole(at(2), at(4), "halt")], "gaps": [Hole(at(3), at(3), NO_CANDLE)]}, "ss...sssss", 3, NO_CANDLE),
 ])  # fmt: skip
 def test_an_excuse_has_its_reason(facts: dict[str, object], readable: str, index: int, reason: str) -> None:
     assert findings(state(**facts), readable).excused_at(index) == {"AUSDT": reason}
@@ -100,6 +104,9 @@ def test_an_excuse_has_its_reason(facts: dict[str, object], readable: str, index
     ({"stopped_ms": at(6)}, "sssss.....", [(5, 6)]),
     ({"stopped_ms": at(6), "listed_ms": at(3)}, "...ssss...", []),
     ({"gaps": [Hole(at(2), at(4))]}, "s....sssss", [(1, 1)]),
+    ({"halts": [Hole(at(2), at(4), "halt")]}, "ss.s.sssss", [(4, 4), (2, 2)]),  # it may have traded all the same
+    ({"halts": [Hole(at(2), at(4), "halt")], "gaps": [Hole(at(2), at(3))]}, "ss...sssss", [(4, 4)]),
+    ({"halts": [Hole(at(-3), at(3), "halt")], "first_ms": at(2)}, "....ssssss", [(2, 3)]),
 ])  # fmt: skip
 def test_what_is_asked_for_is_what_is_missing_newest_first(
     facts: dict[str, object], readable: str, asked: list[tuple[int, int]]
@@ -157,24 +164,31 @@ def test_every_expected_slot_is_readable_or_excused_or_missing_and_complete_mean
     hole = st.tuples(st.integers(-5, 14), st.integers(0, 6)).map(lambda each: Hole(at(each[0]), at(sum(each))))
     facts = state(
         first_ms=data.draw(moment), listed_ms=data.draw(moment), stopped_ms=data.draw(moment),
-        gaps=data.draw(st.lists(hole, max_size=3)),
+        gaps=data.draw(st.lists(hole, max_size=3)), halts=data.draw(st.lists(hole, max_size=2)),
     )  # fmt: skip
     found = findings(facts, data.draw(st.text(".sr", min_size=SIZE, max_size=SIZE)))
+    begins = facts.first_ms if facts.first_ms is not None else facts.listed_ms
     for index in range(SIZE):
         begin_ms = at(index)
         made = record_of(found, index, now=from_ms(begin_ms + 5 * MINUTE), before=None)
         assert made.by_stream + made.by_rest + len(made.missing) + len(made.excused) == made.expected
         assert made.complete == (made.expected > 0 and not made.missing)
-        begins = facts.first_ms if facts.first_ms is not None else facts.listed_ms
         must = begins is None or begin_ms >= begins
         halted = facts.stopped_ms is not None and begin_ms > facts.stopped_ms
-        in_gap = any(gap.first_ms <= begin_ms <= gap.last_ms for gap in facts.gaps)
+        in_gap = any(gap.first_ms <= begin_ms <= gap.last_ms for gap in (*facts.gaps, *facts.halts))
         absent = found.sources[0, index] == ABSENT
         assert bool(found.missing[0, index]) == (must and absent and not halted and not in_gap)
     asked = {begin for first, last in to_ask(found).get("AUSDT", []) for begin in range(first, last + 1, MINUTE)}
     missing = {at(index) for index in np.flatnonzero(found.missing[0])}
     readable = {at(index) for index in np.flatnonzero(found.sources[0])}
     assert missing <= asked
+    for index in np.flatnonzero(found.excused[0]):
+        only_halted = any(halt.first_ms <= at(index) <= halt.last_ms for halt in facts.halts)
+        confirmed = any(gap.first_ms <= at(index) <= gap.last_ms for gap in facts.gaps)
+        listed_later = begins is not None and at(index) < begins
+        assert not only_halted or confirmed or listed_later or at(index) in asked, (
+            "no excuse hides a candle that may exist"
+        )
     assert not asked & readable
 
 

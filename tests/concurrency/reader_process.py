@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 
-from kit.candle_reader import CandleFileReader
 from kit.errors import BmacError, NotReadyError
 from kit.market import Market
 from kit.words import from_ms, to_ms
 from tests.concurrency.witness import Witness
 
-ERRORS = (BmacError, OSError, pl.exceptions.PolarsError, duckdb.Error)
+if TYPE_CHECKING:
+    from kit.candle_reader import CandleFileReader
+
+ERRORS = (BmacError, OSError, pl.exceptions.PolarsError)
+LATER_THAN_WRITERS = 10
+"""How nice readers are: they take all the time that there is, and the writers must not wait for it."""
 PATIENCE_S = 60.0
 READ_SYMBOLS = 3
 SQL = """
@@ -43,6 +48,8 @@ def read_market(base_dir: Path, last_ms: int, witness: Witness) -> None:
 
 def read_files(base_dir: Path, last_ms: int, witness: Witness) -> None:
     """Some symbols by BMAC's reader; a witness for each."""
+    from kit.candle_reader import CandleFileReader  # noqa: PLC0415 - pandas, which the other kinds do without
+
     reader = CandleFileReader(next(base_dir.glob("usdt_*_1[sm]")))
     symbols = _some(reader)
     witnesses = {symbol: Witness() for symbol in symbols}
@@ -73,12 +80,14 @@ def _as_polars(reader: CandleFileReader, symbol: str) -> pl.DataFrame:
 
 def read_by_sql(base_dir: Path, last_ms: int, witness: Witness) -> None:
     """All files by their names; a candle that lies in several of them must be the same in each."""
+    import duckdb  # noqa: PLC0415 - as above
+
     begin = (last_ms - 1000) / 1000
     folder = next(base_dir.glob("usdt_*_1[sm]"))
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
         while True:
-            frame = witness.attempt(lambda: connection.sql(SQL.format(folder)).pl(), ERRORS)
+            frame = witness.attempt(lambda: connection.sql(SQL.format(folder)).pl(), (*ERRORS, duckdb.Error))
             if frame is not None and frame["candle_begin_time"].max().timestamp() > begin:  # type: ignore[union-attr]  # times
                 return
 
@@ -119,6 +128,7 @@ async def wait_complete(base_dir: Path, first_ms: int, last_ms: int, witness: Wi
 
 def main(kind: str, base_dir: Path, first_ms: int, last_ms: int, parts: str = "{}") -> None:
     """The command."""
+    os.nice(LATER_THAN_WRITERS)
     witness = Witness(json.loads(parts))
     print(json.dumps({"begins": kind}), flush=True)  # noqa: T201 - said so above
     if kind == "market":

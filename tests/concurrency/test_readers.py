@@ -16,6 +16,7 @@ from tests.concurrency.writer_process import PARTS
 pytestmark = pytest.mark.xdist_group("concurrency")
 
 PERIODS = 72  # a block of 64 among them
+REAL_PERIODS = 6
 READER = "tests.concurrency.reader_process"
 
 
@@ -75,7 +76,7 @@ def test_the_real_streamer_and_worker_with_finals_in_bursts(tmp_path, record_pro
         children.enter_context(here.start("worker", "flows", "worker", base_dir, "--logs", "json"))
         eventually(lambda: len(here.events("worker", "period.done")) >= 2, "the worker works")
         first_ms = time.time_ns() // 1_000_000 // 1000 * 1000 + 4000
-        last_ms = first_ms + 10_000
+        last_ms = first_ms + (REAL_PERIODS - 1) * 1000
         kinds = ["market"] * 3 + ["file"] * 2 + ["duckdb", "ready", "complete"]
         readers = begun(
             [
@@ -86,6 +87,6 @@ def test_the_real_streamer_and_worker_with_finals_in_bursts(tmp_path, record_pro
         reads = judged(readers)
         done = here.events("worker", "period.done")
         assert all(event["complete"] for event in done), [event for event in done if not event["complete"]]
-    assert reads["ready"] == reads["complete"] == 11
+    assert reads["ready"] == reads["complete"] == REAL_PERIODS
     record_property("reads", reads)
     print("real", reads)  # noqa: T201 - same

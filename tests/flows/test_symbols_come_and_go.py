@@ -14,7 +14,7 @@ from flows.steps import gaps
 from flows.steps.exchange_info import update_states
 from kit import CandleFileReader
 from kit.buffer.assets import add_boundary
-from kit.buffer.states import States, SymbolState, load_states
+from kit.buffer.states import Hole, States, SymbolState, load_states
 from kit.dialect.rest import RestClient
 from kit.dialect.symbols import SymbolInfo
 from kit.errors import FolderError, SymbolRefusedError
@@ -219,6 +219,23 @@ def test_a_symbol_stops_when_it_halts_or_leaves_the_list_and_goes_on_when_it_tra
     events = update_states(states, both, now_ms=NOON + 3, **kwargs)
     assert events == [("symbol.resumed", "AUSDT"), ("symbol.resumed", "BUSDT")]
     assert {state.stopped_ms for state in states.symbols.values()} == {None}
+
+
+def test_only_what_closed_while_it_was_seen_halted_is_remembered_as_halted() -> None:
+    states = States(exchange_info_at_ms=NOON)
+    for status, at_ms in (("TRADING", 0), ("HALT", 30_000), ("HALT", 5 * MINUTE + 3_000), ("TRADING", 8 * MINUTE)):
+        update_states(states, [info("AUSDT", status)], now_ms=NOON + at_ms, step_ms=MINUTE, new_market=False)
+        states.exchange_info_at_ms = NOON + at_ms
+    assert states.symbols["AUSDT"].halts == [Hole(NOON + MINUTE, NOON + 4 * MINUTE, "halt")]
+
+
+def test_what_a_symbol_did_while_it_was_not_listed_is_not_known() -> None:
+    states = States(exchange_info_at_ms=NOON)
+    for listed, at_ms in ((True, 0), (False, 30_000), (False, 5 * MINUTE), (True, 8 * MINUTE)):
+        infos = [info("AUSDT")] if listed else []
+        update_states(states, infos, now_ms=NOON + at_ms, step_ms=MINUTE, new_market=False)
+        states.exchange_info_at_ms = NOON + at_ms
+    assert states.symbols["AUSDT"].halts == []
 
 
 def test_another_asset_is_told_by_its_listing_date_and_the_candles_before_it() -> None:

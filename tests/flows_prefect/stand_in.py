@@ -5,6 +5,7 @@ It notes the start of its first step in ``BASE_DIR/starts.jsonl``.
 
     STAND_IN_PERIOD_SEC   the length of a period, whatever config.json says
     STAND_IN_WORK_SEC     how long the work takes (default 0.3)
+    STAND_IN_HISTORY      set: the work tells how far its history has come, as the real one does
     STAND_IN_FAIL         an existing file of this name in BASE_DIR makes the exchange unreachable
 """
 
@@ -14,6 +15,7 @@ import asyncio
 import json
 import os
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from flows.steps import Outcome, StepReport
@@ -59,12 +61,23 @@ async def run_period(
     reports = []
     for name in NAMES:
         started_at = utc_now()
+        if name == "history" and "STAND_IN_HISTORY" in os.environ:
+            await pretend_to_fill(base_dir, run_time)
         await asyncio.sleep(float(os.environ.get("STAND_IN_WORK_SEC", "0.3")) / len(NAMES))
         reports.append(StepReport(name, started_at, utc_now(), f"{name} went well"))
         if on_step is not None:
             on_step(reports[-1])
     done.touch()
     return Outcome(record_of(run_time), tuple(reports), already_done=already)
+
+
+async def pretend_to_fill(base_dir: Path, run_time: datetime) -> None:
+    from flows.steps.progress import report_progress  # noqa: PLC0415 - with polars, which few tests of this need
+
+    period = SimpleNamespace(folder=SimpleNamespace(base_dir=base_dir), run_time=run_time)
+    for done in range(0, 31, 3):
+        report_progress(period, done, 30)  # type: ignore[arg-type]  # two fields of a period is all it reads
+        await asyncio.sleep(0.3)
 
 
 def note(base_dir: Path, run_time: datetime) -> None:

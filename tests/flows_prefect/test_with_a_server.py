@@ -7,49 +7,31 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kit.words import utc_now
-from tests.flows_prefect.conftest import REPOSITORY, STAND_IN, Server, write_market
+from tests.flows_prefect.conftest import REPOSITORY, Server, write_market
+from tests.flows_prefect.deployed import PERIOD, deploy, wait_for, working
 from tests.flows_prefect.stand_in import FAIL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.flows_prefect.conftest import Receiver
 
-PERIOD = timedelta(seconds=3)
+pytestmark = pytest.mark.xdist_group("prefect")  # one server for the folder
+
 OFFSET = timedelta(seconds=0.5)
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-PREFECT_FILE = """
-name: bmac-test
-deployments:
-  - name: tiny
-    entrypoint: flows/period.py:period
-    parameters: {{base_dir: "{base_dir}"}}
-    work_pool: {{name: bmac-live}}
-    schedules: [{{interval: 3, anchor_date: "2026-01-01T00:00:00.5+00:00", timezone: UTC}}]
-"""
-
-
-def ask(server: Server, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(  # noqa: S310 - http
-        f"{server.env['PREFECT_API_URL']}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - http
-        return json.load(answer)
 
 
 def runs_of(server: Server, name: str) -> list[dict[str, Any]]:
     """The runs of a deployment that should have begun by now."""
-    found: list[dict[str, Any]] = ask(
-        server,
+    found: list[dict[str, Any]] = server.ask(
         "/flow_runs/filter",
         {
             "deployments": {"name": {"any_": [name]}},
@@ -70,15 +52,6 @@ def starts_in(base_dir: Path) -> dict[datetime, list[datetime]]:
     return found
 
 
-def wait_until(true: Callable[[], bool], within_sec: float, what: str) -> None:
-    deadline = time.monotonic() + within_sec
-    while time.monotonic() < deadline:
-        if true():
-            return
-        time.sleep(0.25)
-    pytest.fail(f"not within {within_sec} s: {what}")
-
-
 def shown(server: Server) -> dict[str, str]:
     """The final runs: message by name."""
     runs = [run for run in runs_of(server, "tiny") if run["state"]["type"] in FINAL]
@@ -93,28 +66,14 @@ def names_of(run_times: set[datetime]) -> set[str]:
 @pytest.fixture
 def base_dir(server: Server, tmp_path: Path) -> Path:
     folder = write_market(tmp_path / "market")
-    (tmp_path / "prefect.yaml").write_text(PREFECT_FILE.format(base_dir=folder))
-    deployed = server.run("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    deploy(server, tmp_path, "tiny", folder)
     return folder
 
 
 @pytest.fixture
 def worker(server: Server, base_dir: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    env = server.env | {"STAND_IN_PERIOD_SEC": str(PERIOD.total_seconds())}
-    with (tmp_path / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", STAND_IN, "worker", "--prefect-file", str(tmp_path / "prefect.yaml")],
-            env=env,
-            cwd=REPOSITORY,
-            stderr=log,
-        )
-    try:
+    with working(server, tmp_path / "prefect.yaml") as process:
         yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(10)
 
 
 def test_a_fresh_clone_deploys_every_market_of_the_prefect_file(server: Server) -> None:
@@ -122,7 +81,7 @@ def test_a_fresh_clone_deploys_every_market_of_the_prefect_file(server: Server) 
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     found = {
         deployment["name"]: deployment
-        for deployment in ask(server, "/deployments/filter", {"flows": {"name": {"any_": ["period"]}}})
+        for deployment in server.ask("/deployments/filter", {"flows": {"name": {"any_": ["period"]}}})
     }
     assert {name: found[name]["work_pool_name"] for name in sorted(found) if "-" in name} == {
         "coin_perp-1h": "bmac-process",
@@ -138,16 +97,16 @@ def test_a_fresh_clone_deploys_every_market_of_the_prefect_file(server: Server) 
 def test_periods_keep_their_time_while_the_server_is_killed_and_are_shown_when_it_is_back(
     server: Server, worker: subprocess.Popen[bytes], base_dir: Path
 ) -> None:
-    wait_until(lambda: any("complete 3/3" in text for text in shown(server).values()), 40, "a period is shown")
+    wait_for("a period is shown", lambda: any("complete 3/3" in text for text in shown(server).values()), 40)
 
     server.kill()
     before = set(starts_in(base_dir))
-    wait_until(lambda: len(set(starts_in(base_dir)) - before) >= 3, 20, "periods without a server")
+    wait_for("periods without a server", lambda: len(set(starts_in(base_dir)) - before) >= 3, 20)
     meanwhile = set(starts_in(base_dir)) - before
 
     server.start()
     server.wait_healthy()
-    wait_until(lambda: names_of(meanwhile) <= set(shown(server)), 40, f"{names_of(meanwhile)} are shown")
+    wait_for(f"{names_of(meanwhile)} are shown", lambda: names_of(meanwhile) <= set(shown(server)), 40)
     messages = shown(server)
     assert all(messages[name].startswith("Completed: complete 3/3") for name in names_of(meanwhile))
 
@@ -159,10 +118,10 @@ def test_periods_keep_their_time_while_the_server_is_killed_and_are_shown_when_i
     server.signal_all(signal.SIGSTOP)
     try:
         before = set(starts_in(base_dir))
-        wait_until(lambda: len(set(starts_in(base_dir)) - before) >= 2, 15, "periods with a stopped server")
+        wait_for("periods with a stopped server", lambda: len(set(starts_in(base_dir)) - before) >= 2, 15)
     finally:
         server.signal_all(signal.SIGCONT)
-    wait_until(lambda: old in starts_in(base_dir), 45, "the person's run")
+    wait_for("the person's run", lambda: old in starts_in(base_dir), 45)
 
     server.signal_all(signal.SIGSTOP)
     try:
@@ -210,4 +169,4 @@ def test_a_flow_in_a_process_of_its_own_does_the_work_and_ends_in_a_named_state(
         check=False,
     )
     assert failed.stdout.splitlines()[-1].startswith("Failed | nobody answers"), failed.stderr
-    assert [body["title"] for body in receiver.bodies] == ["usdt_perp 1m 2026-11-22 07:05Z: failed"]
+    assert [body["title"] for body in receiver.bodies] == ["usdt_perp 1m: period failed"]

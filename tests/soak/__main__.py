@@ -83,9 +83,17 @@ def show(plan: Plan, observed: Observed, verdicts: list[Verdict], load: str) -> 
         f"{observed.waits} waits of the reader, {observed.waits_in_vain} in vain",
         *observed.happened,
         *(f"PROBLEM {problem}" for problem in observed.problems),
+        *_remarks(plan),
         sep="\n",
         highlight=False,
     )
+
+
+def _remarks(plan: Plan) -> list[str]:
+    if plan.compared.first.first_s >= plan.rest_leaves_s:
+        return []
+    until = f"before {plan.rest_leaves_s:.0f} s the folder has rows of the first fill, which are smaller"
+    return [f"The folder's size is compared with one that is too small: {until}"]
 
 
 def _word(span: Span) -> str:

@@ -39,6 +39,9 @@ class KeepingWriter:
         self._unwritten.append(candle)
         return True
 
+    def contradicts(self, candle: Candle) -> bool:
+        return self.candles.get((candle.symbol, candle.begin_ms), candle) != candle
+
     def flush(self) -> Result:
         if self.refuse is not None:
             raise self.refuse

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -55,9 +56,8 @@ class Reader:
     def __init__(self, exchange: ExchangeDouble, timing: Timing, listeners: int) -> None:
         self.writer = KeepingWriter()
         self.sink = sink_for(self.writer)
-        self.route = Route(
-            RouteKey(exchange.url, None, 1024), "double", timing, Pace(timing.opens_per_second), random.Random(1)
-        )
+        pace = Pace(timing.opens_per_second, timing.opens_in_five_minutes)
+        self.route = Route(RouteKey(exchange.url, None, 1024), "double", timing, pace, random.Random(1))
         self.listeners = listeners
 
     def want(self, *symbols: str) -> None:
@@ -300,3 +300,23 @@ async def finals_until(exchange: ExchangeDouble, condition) -> set[tuple[str, in
             return sent
         await asyncio.sleep(0.02)
     raise AssertionError("it never happened")
+
+
+async def test_a_symbol_that_leaves_may_be_silent_and_its_last_final_is_stored(exchange):
+    timing = replace(QUICK, stream_slack_s=-59.0)  # a stream is stale a second after its last frame
+
+    def asked() -> int:
+        return sum(each["method"] == "SUBSCRIBE" for session in exchange.sessions for each in session.messages)
+
+    async with chatter(exchange, "AUSDT"), reading(exchange, "AUSDT", "BUSDT", timing=timing) as reader:
+        await eventually(lambda: exchange.subscribed == names("AUSDT", "BUSDT") and len(exchange.open) == 2)
+        await exchange.publish("BUSDT", begin_of(-1), closed=False)
+        reader.route.want(reader.sink, ["AUSDT"], listeners=2, leaving=["BUSDT"])
+        before = exchange.attempts, asked()
+        await asyncio.sleep(2 * timing.silent_after_s)
+        assert (exchange.attempts, asked()) == before
+        assert reader.route.delivering(reader.sink.name) == (1, 1)
+        await exchange.publish("BUSDT", begin_of(0))
+        await eventually(lambda: reader.stored == ["BUSDT"])
+        reader.want("AUSDT")
+        await eventually(lambda: exchange.subscribed == names("AUSDT"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from kit.dialect.klines import ClosedKline
 from kit.words import Candle, Interval
-from streamer.intake import ExchangeClock, Intake
+from streamer.intake import Intake
 from streamer.timing import Timing
 from tests.streamer.keeping_writer import KeepingWriter, sink_for
 
@@ -41,6 +42,7 @@ def sink(writer):
 def intake(sink) -> Intake:
     way_in = Intake(Timing(max_pending=3))
     way_in.direct({("BTCUSDT", "1m"): (STREAM, [sink])})
+    way_in.hear(int(time.time() * 1000))  # an open candle's frame came before
     return way_in
 
 
@@ -54,6 +56,19 @@ def test_the_same_candle_twice_is_stored_once(intake, sink, writer):
     intake.closed(kline(), STREAM, {STREAM})
     intake.closed(kline(), STREAM, {STREAM})
     assert (len(writer.candles), sink.stats.finals, sink.stats.duplicates) == (1, 1, 1)
+
+
+def test_a_second_different_final_is_not_stored_and_told_to_the_flow(intake, sink, writer):
+    first = kline()
+    intake.closed(first, STREAM, {STREAM})
+    intake.closed(first, STREAM, {STREAM})
+    assert not sink.stats.contradicted
+    other = replace(first, candle=first.candle._replace(close=1.25))
+    intake.closed(other, STREAM, {STREAM})
+    ((symbol, begin_ms, seen_ms),) = sink.stats.contradicted
+    assert (symbol, begin_ms) == ("BTCUSDT", first.candle.begin_ms)
+    assert seen_ms > first.candle.begin_ms + MINUTE
+    assert list(writer.candles.values()) == [first.candle]
 
 
 def test_one_stream_feeds_every_market_that_wants_it(intake, sink, writer):
@@ -112,21 +127,24 @@ def test_a_second_candle_is_stored_by_a_one_second_market():
     assert list(writer.candles) == [("BTCUSDT", begin_ms)]
 
 
-def test_a_slow_local_clock_is_recognised_by_what_most_stamps_say():
-    clock = ExchangeClock()
-    verdicts = [clock.plausible(event_ms=3_600_000 + step, received_ms=step) for step in range(10)]
-    assert verdicts == [False] * 4 + [True] * 6
+def test_a_first_final_that_the_local_clock_contradicts_waits_until_more_frames_say_which_is_right(sink, writer):
+    intake = Intake(Timing())
+    intake.direct({("BTCUSDT", "1m"): (STREAM, [sink])})
+    hour = 60 * MINUTE  # the local clock is an hour behind
+    begin_ms = newest_begin_ms() + hour
+    assert intake.closed(kline(begin_ms=begin_ms, event_ms=begin_ms + MINUTE + 300), STREAM, {STREAM})
+    assert writer.candles == {}
+    for place in range(10):
+        intake.hear(begin_ms + MINUTE + 310 + place)
+    assert list(writer.candles) == [("BTCUSDT", begin_ms)]
+    assert sink.stats.refused == {}
 
 
-def test_a_few_wrong_stamps_do_not_make_wrong_ones_right():
-    clock = ExchangeClock()
-    for step in range(300):
-        assert clock.plausible(event_ms=step, received_ms=step + 100)
-        if step % 3 == 2:
-            assert not clock.plausible(event_ms=step + 3_600_000, received_ms=step)
-
-
-def test_frames_that_come_minutes_late_are_plausible():
-    clock = ExchangeClock()
-    assert all(clock.plausible(event_ms=step, received_ms=step + 300_000) for step in range(200))
-    assert clock.plausible(event_ms=1000, received_ms=1050)
+def test_a_first_final_from_the_future_is_refused_once_more_frames_have_come(intake, sink, writer):
+    intake = Intake(Timing())
+    intake.direct({("BTCUSDT", "1m"): (STREAM, [sink])})
+    begin_ms = newest_begin_ms() + 1440 * MINUTE
+    intake.closed(kline(begin_ms=begin_ms, event_ms=begin_ms + MINUTE + 300), STREAM, {STREAM})
+    intake.hear(int(time.time() * 1000))
+    assert writer.candles == {}
+    assert dict(sink.stats.refused) == {"implausible_clock": 1}

@@ -93,7 +93,7 @@ def test_a_refusal_that_asks_for_a_pause_gets_a_long_one_at_the_first_time(seed,
 
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=100))
 def test_no_more_than_five_connections_open_in_any_second(steps):
-    pace, now, opened = Pace(5.0), 1000.0, []
+    pace, now, opened = Pace(5.0, 1000), 1000.0, []
     for step in steps:
         now += step
         opened.append(now + pace.wait_s(now))

@@ -15,7 +15,8 @@ from kit.dialect.symbols import SymbolInfo
 from kit.errors import UnreachableError
 from kit.words import Interval, TradeType, Venue, utc_now
 from streamer.timing import Timing
-from streamer.universe import FirstExchangeInfo, follow, streamed
+from streamer.universe import FirstExchangeInfo, Members, follow, leaves_at, streamed
+from tests.builders import MINUTE, NOON
 from tests.streamer.exchange_double import eventually
 
 if TYPE_CHECKING:
@@ -48,8 +49,14 @@ class Told:
 
     def __init__(self, *answers) -> None:
         self.symbols: list[frozenset[str]] = []
+        self.leaving: list[frozenset[str]] = []
+        self.now_ms = NOON
         self.answers = list(answers)
         self.asked = 0
+
+    def tell(self, symbols: frozenset[str], leaving: frozenset[str]) -> None:
+        self.symbols.append(symbols)
+        self.leaving.append(leaving)
 
     async def fetch(self, _config, _host):
         self.asked += 1
@@ -61,7 +68,8 @@ class Told:
     async def follow_until(self, config, folder, condition) -> None:
         host = host_of(Venue.UM)
         first = FirstExchangeInfo(self.fetch)
-        task = asyncio.create_task(follow(config, host, folder, first=first, tell=self.symbols.append, timing=QUICK))
+        following = follow(config, host, folder, first=first, tell=self.tell, now_ms=lambda: self.now_ms, timing=QUICK)
+        task = asyncio.create_task(following)
         try:
             await eventually(lambda: task.done() or condition())
         finally:
@@ -120,3 +128,43 @@ async def test_an_unreadable_file_leaves_the_streams_as_they_are(config, folder)
 
     await told.follow_until(config, folder, torn_then_mended)
     assert told.symbols == [{"AUSDT"}, {"AUSDT", "BUSDT"}]
+
+
+async def test_a_symbol_that_stops_is_kept_until_the_candle_that_was_open_has_come(config, folder):
+    store, told = ExchangeInfoStore(folder), Told()
+    told.now_ms = NOON + 20_000
+    store.save([row("AUSDT"), row("BUSDT")], utc_now())
+
+    def left() -> bool:
+        if len(told.symbols) == 1:
+            store.save([row("AUSDT"), row("BUSDT", "SETTLING")], utc_now())
+        if len(told.symbols) == 2:
+            assert told.leaving[-1] == {"BUSDT"}
+            told.now_ms = NOON + MINUTE + 10_000
+        return len(told.symbols) == 3
+
+    await told.follow_until(config, folder, left)
+    assert told.symbols[1:] == [{"AUSDT"}, {"AUSDT"}]
+    assert told.leaving == [set(), {"BUSDT"}, set()]
+
+
+@pytest.mark.parametrize(("interval", "delivery_ms", "noticed_ms", "until_ms"), [
+    (Interval.M1, None, NOON + 5_000, NOON + MINUTE),
+    (Interval.M1, 4_133_404_800_000, NOON + 5_000, NOON + MINUTE),
+    (Interval.M1, NOON + MINUTE, NOON + 5_000, NOON + MINUTE),  # it trades to the end of the minute
+    (Interval.M1, NOON, NOON + 5_000, NOON),  # it ended with the candle before, and what would follow is flat
+    (Interval.M1, NOON - 90_000, NOON + 5_000, NOON - MINUTE),
+    (Interval.H1, None, NOON + 5_000, NOON + 60 * MINUTE),
+])  # fmt: skip
+def test_it_leaves_some_seconds_after_the_close_of_its_last_candle(interval, delivery_ms, noticed_ms, until_ms):
+    assert leaves_at(delivery_ms, noticed_ms, interval, 10.0) == until_ms + 10_000
+
+
+def test_one_that_trades_again_is_not_leaving():
+    members = Members(Interval.M1, 10.0)
+    for symbols in ({"AUSDT", "BUSDT"}, {"AUSDT"}):
+        members.now_trading(frozenset(symbols), {}, NOON)
+    assert members.leaving(NOON) == {"BUSDT"}
+    members.now_trading(frozenset({"AUSDT", "BUSDT"}), {}, NOON)
+    assert members.leaving(NOON) == frozenset()
+    assert members.trading == {"AUSDT", "BUSDT"}

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from flows.board import Board
-from flows.notice import Alarm
 from flows.verdict import Named, Verdict, steps_line, told_late, verdict_of
 from flows.worker.lane import Item, Lane
 from flows.worker.mirror import quiet_for
@@ -15,7 +14,6 @@ from tests.flows_prefect.builders import FIVE_MINUTES, RUN_TIME, ending, market,
 from tests.flows_prefect.stand_in import record_of
 
 GOOD = Verdict(Named.COMPLETED, "complete 3/3 in 0.3 s")
-BAD = Verdict(Named.INCOMPLETE, "incomplete 2/3")
 MINUTE = timedelta(minutes=1)
 
 
@@ -50,19 +48,6 @@ def test_what_is_told_long_after_carries_the_true_times() -> None:
 def test_steps_are_told_with_their_seconds_and_their_failures() -> None:
     line = steps_line([report("newest"), report("funding", error="HTTP 403")])
     assert line == "newest 3 filled (0.40 s); funding failed: HTTP 403"
-
-
-def test_people_are_told_at_once_then_reminded_hourly_and_told_when_all_is_well_again() -> None:
-    alarm = Alarm("usdt_perp 1m")
-    told = [alarm.after(RUN_TIME + n * MINUTE, BAD, RUN_TIME + n * MINUTE) for n in range(61)]
-    assert [n for n, message in enumerate(told) if message] == [0, 60]
-    last = told[60]
-    assert last is not None
-    assert last.title == "usdt_perp 1m 2026-11-22 08:05Z: incomplete (61 periods in a row)"
-    well = alarm.after(RUN_TIME + 61 * MINUTE, GOOD, RUN_TIME + 61 * MINUTE)
-    assert well is not None
-    assert well.title.endswith("well again after 61 bad periods")
-    assert alarm.after(RUN_TIME + 62 * MINUTE, GOOD, RUN_TIME + 62 * MINUTE) is None
 
 
 def test_the_lane_gives_the_newest_first_and_drops_the_oldest() -> None:

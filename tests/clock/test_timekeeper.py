@@ -1,14 +1,9 @@
-"""When the exchange is asked again, and when people hear of an offset."""
+"""When the exchange is asked again, and who goes by what it said."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from flows.clock_alarm import REMIND_AFTER_MS, ClockAlarm
 from flows.worker.timekeeper import ASK_AGAIN_MS, OLD_MS, Watch
 from kit.budget import ClockView, WeightBudget, known_clock
 from kit.exchange_clock import Local, read_local
@@ -29,8 +24,8 @@ class Known:
         return self.view_now
 
 
-def watch(age_ms: int | None, offset_ms: int = 0) -> Watch:
-    return Watch(Known(ClockView(NOON, 10, offset_ms, age_ms)), [Path("/m")])  # type: ignore[arg-type] # what it uses of it
+def watch(age_ms: int | None) -> Watch:
+    return Watch(Known(ClockView(NOON, 10, 0, age_ms)))  # type: ignore[arg-type] # what it uses of it
 
 
 def test_the_exchange_is_asked_at_the_start_when_the_answer_is_old_and_after_a_jump():
@@ -46,32 +41,6 @@ def test_an_exchange_that_does_not_answer_is_asked_again_only_now_and_then():
         moment for moment in range(1_000_000, 1_000_000 + 4 * ASK_AGAIN_MS, 1_000) if one.due(moment, jumped=False)
     ]
     assert asked == list(range(1_000_000, 1_000_000 + 4 * ASK_AGAIN_MS, ASK_AGAIN_MS))
-
-
-def test_nobody_is_told_of_an_offset_that_nobody_measured():
-    assert watch(None, offset_ms=5_000).news() is None
-    told = watch(5, offset_ms=5_000).news()
-    assert told is not None
-    assert told.title == "this machine's clock is 5.0 s behind the exchange's"
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-1_500, 1_500), max_size=200))
-def test_alarms_and_recoveries_alternate_and_an_hour_of_trembling_is_no_storm(offsets):
-    alarm, told = ClockAlarm(), []
-    for second, offset in enumerate(offsets):
-        message = alarm.after(offset, NOON + second * 1_000)
-        if message is not None:
-            told.append("right again" in message.title)
-            assert abs(offset) <= 300 if told[-1] else abs(offset) > 500
-    assert told == [place % 2 == 1 for place in range(len(told))]
-
-
-def test_while_it_lasts_people_are_reminded_each_hour():
-    alarm = ClockAlarm()
-    hours = [alarm.after(-700, NOON + minute * 60_000) is not None for minute in range(3 * 60)]
-    assert [minute for minute, told in enumerate(hours) if told] == [0, 60, 120]
-    assert REMIND_AFTER_MS == 3_600_000
 
 
 def test_what_one_process_learned_every_reader_of_the_machine_goes_by():

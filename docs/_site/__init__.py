@@ -1,0 +1,1 @@
+"""What the documents' site is made with: a hook of mkdocs, and the configuration reference out of the schema."""

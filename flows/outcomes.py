@@ -1,0 +1,86 @@
+"""What became of a period, written to ``BASE_DIR/period.json`` by whoever works on it: alarms are raised from there.
+
+Both functions block for the disk. A process that dies in the middle leaves a beginning without an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flows.verdict import Named, verdict_of
+from kit.alarms.signs import PERIOD_NAME, Begun, Ended, PeriodSigns, read_signs, write_signs
+from kit.errors import BmacError
+from kit.words import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from flows.board import Ending
+
+CRASHED, CUT = "Crashed", "Cut"
+"""Names beside those of ``flows.verdict``: of a period that no process came to judge, and of one that made room for the
+next. That is no failure by itself (periods of a second are cut often): what it left is told by the ledger."""
+
+
+def note_begin(base_dir: Path, run_time: datetime) -> None:
+    """A period begins. One that was begun before and never ended has crashed: that is not forgotten here."""
+    before = read_signs(base_dir, PERIOD_NAME, PeriodSigns) or PeriodSigns()
+    last = before.last
+    if before.begun is not None:
+        message = f"the process {before.begun.pid} ended in the middle of it"
+        last = Ended(run_time=before.begun.run_time, ended_at=utc_now(), verdict=CRASHED, message=message)
+    begun = Begun(run_time=run_time, begun_at=utc_now(), pid=os.getpid())
+    write_signs(base_dir, PERIOD_NAME, PeriodSigns(begun=begun, last=last))
+
+
+def note_end(base_dir: Path, ended: Ended) -> None:
+    """A period has ended."""
+    write_signs(base_dir, PERIOD_NAME, PeriodSigns(last=ended))
+
+
+def note_cut(base_dir: Path) -> None:
+    """Whoever worked on the folder was stopped: what was begun is left to the next, and is no crash."""
+    before = read_signs(base_dir, PERIOD_NAME, PeriodSigns)
+    if before is not None and before.begun is not None and before.begun.pid == os.getpid():
+        write_signs(base_dir, PERIOD_NAME, PeriodSigns(last=before.last))
+
+
+def ended_as(run_time: datetime, ending: Ending) -> Ended:
+    """An ending as it is noted."""
+    verdict = verdict_of(ending)
+    return Ended(
+        run_time=run_time,
+        ended_at=ending.ended_at,
+        verdict=CUT if isinstance(ending.error, TimeoutError) else verdict.name.value,
+        message=verdict.message,
+        attempts=ending.attempts,
+    )
+
+
+def ended_now(run_time: datetime, name: Named, message: str) -> Ended:
+    """The end of a period that was tried once, just now."""
+    return Ended(run_time=run_time, ended_at=utc_now(), verdict=name.value, message=message)
+
+
+@contextmanager
+def noted(base_dir: Path, run_time: datetime) -> Iterator[list[Ended]]:
+    """Around a period that is worked on here and now; how it ended is put into the list.
+
+    Stopped, it is left to the next. An error that nobody foresaw leaves it without an end: it has crashed.
+    """
+    ends: list[Ended] = []
+    note_begin(base_dir, run_time)
+    try:
+        yield ends
+    except BmacError as error:
+        note_end(base_dir, ended_now(run_time, Named.FAILED, str(error)))
+        raise
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        note_cut(base_dir)
+        raise
+    note_end(base_dir, ends[-1])
