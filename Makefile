@@ -33,7 +33,7 @@ fuzz: .venv/dev.stamp
 	$(BIN)/python -m tests.hostile.fuzz --seconds $(if $(MINUTES),$$(($(MINUTES) * 60)),60)
 
 docs: .venv/dev.stamp
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

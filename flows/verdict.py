@@ -60,7 +60,8 @@ def verdict_of(ending: Ending) -> Verdict:
     excused = f", {len(record.excused)} excused" if record.excused else ""
     failed = [step.name for step in ending.outcome.steps if step.error is not None]
     troubled = f", failed: {', '.join(failed)}" if failed else ""
-    return Verdict(Named.COMPLETED, f"complete {present} {took}{excused}{troubled}")
+    after = f"in {record.seconds_to_complete:.1f} s" if record.seconds_to_complete is not None else took
+    return Verdict(Named.COMPLETED, f"complete {present} {after}{excused}{troubled}")  # since the close, as the ledger
 
 
 def stale_verdict(run_time: datetime, newer: datetime) -> Verdict:

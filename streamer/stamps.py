@@ -64,9 +64,13 @@ class StampClock:
     def received_ms(self, local: Local) -> int:
         """The exchange's clock now: the wall clock where it can be right, since the quickest frame took its time, too;
         else what the stamps say."""
-        if self._ahead_ms is None:
-            return local.wall_ms
-        told_ms = local.steady_ms + self._ahead_ms
+        ahead_ms = self._ahead_ms
+        if ahead_ms is None:  # the first stamps of a start: the wall clock may be an hour ahead of them
+            possible = [ahead for ahead in self._recent if local.steady_ms + ahead <= local.wall_ms + SLACK_MS]
+            if not possible:
+                return local.wall_ms
+            ahead_ms = max(possible)
+        told_ms = local.steady_ms + ahead_ms
         wall_can_be_right = told_ms <= local.wall_ms and not is_off(told_ms - local.wall_ms, was_off=False)
         return local.wall_ms if wall_can_be_right else told_ms
 

@@ -93,8 +93,8 @@ class Worker:
     def _begun(self, work: Work) -> None:
         self._tally.begun(work)
         self._heart.begun(work)
-        board.put(work)
-        if self._mirror is not None:
+        if self._mirror is not None:  # nobody else joins a work
+            board.put(work)
             self._mirror.show(work)
 
     def _ended(self, work: Work, ending: Ending) -> None:

@@ -140,3 +140,15 @@ def test_before_any_stamp_nothing_is_known():
     assert world.clock.offset_ms(world.local) is None
     assert not world.clock.turned(world.local)
     assert world.clock.received_ms(world.local) == world.local.wall_ms
+
+
+def test_the_first_frames_of_a_start_say_when_they_came_where_the_wall_clock_cannot_be_right():
+    world = World(wall_off_ms=HOUR)
+    assert world.hear(latency_ms=30)
+    assert world.clock.received_ms(world.local) == world.true_ms - 30
+
+
+def test_the_first_frames_of_a_start_leave_a_wall_clock_alone_that_can_be_right():
+    world = World(wall_off_ms=0)
+    assert world.hear(latency_ms=200)
+    assert world.clock.received_ms(world.local) == world.local.wall_ms

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from flows.board import Board
 from flows.verdict import Named, Verdict, steps_line, told_late, verdict_of
@@ -21,6 +22,11 @@ MINUTE = timedelta(minutes=1)
     ("ended", "name", "message"),
     [
         (ending(), Named.COMPLETED, "complete 3/3 in 2.1 s"),
+        (
+            ending(outcome(structs.replace(record_of(RUN_TIME), seconds_to_complete=3.25))),
+            Named.COMPLETED,
+            "complete 3/3 in 3.2 s",  # since the close, as the ledger and `kit status` say
+        ),
         (ending(outcome(already_done=True)), Named.ALREADY_DONE, "complete 3/3, already done before this run"),
         (
             ending(outcome(record_of(RUN_TIME, ["AUSDT", "BUSDT"])), attempts=3),
