@@ -20,7 +20,6 @@ from kit.words import utc_now
 from tests.bench.processes import Child
 from tests.chaos.control import Control
 from tests.flows_prefect.conftest import Server, environment, free_port
-from tests.flows_prefect.test_with_a_server import ask
 from tests.notify.receiver import SECRET, TOKEN, Receiver, receiving
 
 PREFECT_FILE = """
@@ -66,15 +65,14 @@ def write_market(base_dir: Path, endpoints: dict[str, str], receiver: Receiver) 
 def deploy(server: Server, prefect_file: Path, base_dir: Path) -> None:
     prefect_file.write_text(PREFECT_FILE.format(base_dir=base_dir))
     server.wait_healthy()
-    ask(server, "/work_pools/", {"name": "bmac-live", "type": "process"})
+    server.ask("/work_pools/", {"name": "bmac-live", "type": "process"})
     deployed = server.run("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(prefect_file))
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
 
 
 def ends_of_runs(server: Server) -> set[str]:
     """The names of the states in which runs of the deployment have ended."""
-    found: list[dict[str, Any]] = ask(
-        server,
+    found: list[dict[str, Any]] = server.ask(
         "/flow_runs/filter",
         {
             "deployments": {"name": {"any_": ["alarmed"]}},

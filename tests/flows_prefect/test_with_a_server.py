@@ -106,7 +106,7 @@ def test_periods_keep_their_time_while_the_server_is_killed_and_are_shown_when_i
 
     server.start()
     server.wait_healthy()
-    wait_for(f"{names_of(meanwhile)} are shown", lambda: names_of(meanwhile) <= set(shown(server)), 40)
+    wait_for(f"{names_of(meanwhile)} are shown", lambda: names_of(meanwhile) <= set(shown(server)), 120)
     messages = shown(server)
     assert all(messages[name].startswith("Completed: complete 3/3") for name in names_of(meanwhile))
 
