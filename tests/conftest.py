@@ -1,8 +1,16 @@
-"""What every test gets: a weight budget of its own, never the one of the machine's real services."""
+"""What every test gets: a weight budget of its own, never the one of the machine's real services, and the same examples
+each time it runs, however slow the machine is.
+
+``--hypothesis-profile default`` draws other examples each time, for who goes looking for what nobody thought of.
+"""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

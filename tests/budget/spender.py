@@ -18,7 +18,7 @@ from kit.words import to_ms
 
 async def spend(folder: Path, url: str, window_ms: int, limit: int, requests: int) -> None:
     window = timedelta(milliseconds=window_ms)
-    chance = random.Random()
+    chance = random.Random(requests)
     with contextlib.closing(WeightBudget("counted", folder, limit=limit, window=window)) as budget:
         budget.set_clock_offset(0)
         async with aiohttp.ClientSession() as session:

@@ -158,10 +158,16 @@ def test_a_clock_ahead_of_the_exchange_is_set_back_and_nothing_is_forgotten():
     assert after.clock_offset_ms == -5_000
 
 
-def test_a_clock_behind_the_exchange_is_set_forward_by_its_date():
+def test_a_clock_that_nobody_asked_for_is_set_forward_by_a_date():
+    one = promise(made_ms=NOON + 10_000)
+    after = settle(state(clock_asked=False, promises=(one,)), one, 1, NOON + 15_000, at=NOON + 10_100)
+    assert (after.clock_offset_ms, after.clock_asked) == (4_900, False)
+
+
+def test_a_date_ahead_of_what_the_exchange_told_is_the_date_of_something_before_it():
     one = promise(made_ms=NOON + 10_000)
     after = settle(state(promises=(one,)), one, 1, NOON + 15_000, at=NOON + 10_100)
-    assert (after.clock_offset_ms, after.clock_asked) == (4_900, False)
+    assert (after.clock_offset_ms, after.clock_asked) == (0, True)
 
 
 def test_a_machine_whose_clock_is_set_back_an_hour_goes_on():

@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 class ControlError(Exception):

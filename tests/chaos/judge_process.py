@@ -1,7 +1,7 @@
 """``python -m tests.chaos.judge_process SCENE.json``: reads the markets of a scene all the while and judges.
 
 Findings go to ``findings.jsonl`` beside the scene, a line each. Orders come as JSON lines on stdin, each with one line
-as answer: ``{"skew_ms": N}`` (the exchange's clock is that far ahead), ``{"healed": MARKET, "first_ms": N,
+as answer: ``{"skew_ms": [N, M]}`` (the exchange's clock is between so far ahead), ``{"healed": MARKET, "first_ms": N,
 "last_ms": M}``, ``{"summary": true}``. It ends when stdin does.
 """
 
@@ -34,6 +34,28 @@ OUTSIDE = frozenset(
     f"{base}USDT" for base in ("USDC", "FDUSD", "TUSD", "USDP", "DAI", "EUR", "MARGIN", "XAU", "XAG", "TSLA", "NVDA")
 )
 """Of the embedded exchange's USDT pairs those that no market here takes: stablecoins, fiat, stocks, metals."""
+
+
+class ExchangeClock:
+    """The exchange's clock while somebody sets it: at a moment of change it is known to within both values only."""
+
+    def __init__(self) -> None:
+        self._skews_ms = (0, 0)
+        self.latest_ms = 0
+
+    def set(self, skews_ms: tuple[int, int]) -> None:
+        """From now on it is between so far ahead."""
+        self.now_ms()
+        self._skews_ms = skews_ms
+
+    def now_ms(self) -> int:
+        """The latest it has been: set back, it tells nothing about what was closed before."""
+        self.latest_ms = max(self.latest_ms, time.time_ns() // 1_000_000 + max(self._skews_ms))
+        return self.latest_ms
+
+    def surely_ms(self) -> int:
+        """The earliest it can be now: what has not closed by then has no truth yet."""
+        return time.time_ns() // 1_000_000 + min(self._skews_ms)
 
 
 class Truth:
@@ -101,20 +123,19 @@ class Judged:
         self.reads = self.failed_reads = self.compared = 0
         self.first_incomplete: dict[int, list[str]] = {}
 
-    def look(self, now: Callable[[], int], *, records: int = RECENT_RECORDS) -> tuple[Reading | None, list[Finding]]:
-        """One reading and its findings; no reading while there is nothing to read, or when it fails. ``now``: the
-        latest the exchange's clock has been."""
+    def look(self, clock: ExchangeClock, *, records: int = RECENT_RECORDS) -> tuple[Reading | None, list[Finding]]:
+        """One reading and its findings; no reading while there is nothing to read, or when it fails."""
         if self._market is None:
             if not (self._base_dir / "format.json").exists():
                 return None, []
             self._market = Market(self._base_dir)
-        self.truth.refresh(now() - self._window_ms - 30 * self._step_ms, now())
+        self.truth.refresh(clock.now_ms() - self._window_ms - 30 * self._step_ms, clock.surely_ms())
         self.reads += 1
         try:
-            reading = self._read(self._market, now, records)
+            reading = self._read(self._market, clock.now_ms, records)
         except (OSError, FolderError, pl.exceptions.PolarsError) as error:
             self.failed_reads += 1
-            return None, [Finding("unreadable", "", now(), f"{type(error).__name__}: {error}")]
+            return None, [Finding("unreadable", "", clock.now_ms(), f"{type(error).__name__}: {error}")]
         self.compared += len(reading.rows.keys() - self.memory.seen.keys())
         return reading, self.memory.look(reading)
 
@@ -142,10 +163,10 @@ class Judged:
             exchange_ms=now(),
         )
 
-    def healed(self, now: Callable[[], int], first_ms: int, last_ms: int) -> dict[str, Any]:
+    def healed(self, clock: ExchangeClock, first_ms: int, last_ms: int) -> dict[str, Any]:
         """Whether the window is as it must be in the end."""
         self.truth.again(first_ms, last_ms)
-        reading, findings = self.look(now, records=(now() - first_ms) // self._step_ms + 1)
+        reading, findings = self.look(clock, records=(clock.now_ms() - first_ms) // self._step_ms + 1)
         if reading is None:
             return {"problems": ["nothing to read"], "count": 1, "findings": [one.as_dict() for one in findings]}
         problems = unhealed(reading, self._step_ms, first_ms, min(last_ms, self.truth.until_ms))
@@ -192,7 +213,7 @@ class Process:
         self._findings = scene_file.with_name("findings.jsonl").open("a", buffering=1)
         self._found: list[dict[str, Any]] = []
         self._orders: queue.Queue[str] = queue.Queue()
-        self._skew_ms = self._latest_ms = 0
+        self._clock = ExchangeClock()
 
     def run(self) -> None:
         """Until stdin ends."""
@@ -201,7 +222,7 @@ class Process:
         while True:
             for market in self._markets.values():
                 try:
-                    self._tell(market, market.look(self._exchange_ms)[1])
+                    self._tell(market, market.look(self._clock)[1])
                 except ControlError as error:
                     sys.stderr.write(f"{error}\n")
             try:
@@ -212,25 +233,20 @@ class Process:
                 return
             say(self._obey(json.loads(order)))
 
-    def _exchange_ms(self) -> int:
-        """The latest the exchange's clock has been: set back, it tells nothing about what was closed before."""
-        self._latest_ms = max(self._latest_ms, time.time_ns() // 1_000_000 + self._skew_ms)
-        return self._latest_ms
-
     def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
         if "skew_ms" in order:
-            self._skew_ms = order["skew_ms"]
-            return {"skew_ms": self._skew_ms}
+            self._clock.set(tuple(order["skew_ms"]))
+            return order
         if "healed" in order:
             market = self._markets[order["healed"]]
-            answer = market.healed(self._exchange_ms, order["first_ms"], order["last_ms"])
+            answer = market.healed(self._clock, order["first_ms"], order["last_ms"])
             self._tell(market, [Finding(**one) for one in answer["findings"]])
             return answer
         return {"findings": self._found, "markets": {name: one.summary() for name, one in self._markets.items()}}
 
     def _tell(self, market: Judged, findings: list[Finding]) -> None:
         for finding in findings:
-            line = {"market": market.name, **finding.as_dict(), "at_ms": self._latest_ms}
+            line = {"market": market.name, **finding.as_dict(), "at_ms": self._clock.latest_ms}
             self._found.append(line)
             self._findings.write(json.dumps(line, ensure_ascii=False) + "\n")
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 from tests.bench.processes import Child
 from tests.chaos.control import Control
 
-STARTED_WITHIN_S = 60.0
-ANSWERS_WITHIN_S = 60.0
+STARTED_WITHIN_S = 150.0
+ANSWERS_WITHIN_S = 150.0
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,10 @@ class Stage:
 
     def skew(self, skew_ms: int) -> None:
         """Set how far the exchange's clock is ahead; the judge knows before it happens."""
-        self._ask({"skew_ms": max(skew_ms, self._skew_ms)})
+        self._ask({"skew_ms": [self._skew_ms, skew_ms]})
         self.control.clock(skew_ms=skew_ms)
         self._skew_ms = skew_ms
-        self._ask({"skew_ms": skew_ms})
+        self._ask({"skew_ms": [skew_ms, skew_ms]})
 
     def unhealed(self, scene: Scene, last_ms: int) -> dict[str, Any]:
         """What is not yet as it must be, up to the candle that begins at ``last_ms``; ``problems`` empty: healed."""

@@ -11,7 +11,7 @@ from tests.chaos.stage import PERP_1M, SPOT_1S, Scene
 
 TWO = SPOT_SYMBOLS[:2]
 SPOT_KLINES = "/api/v3/klines"
-HEALED_WITHIN_S = 45.0
+HEALED_WITHIN_S = 90.0
 """Several periods of the stage's flow on a machine that is busy with other things; what was measured is far less."""
 
 AUDITED_WITHIN_S = 240.0

@@ -56,7 +56,7 @@ async def program(place: Path, shift_ms: int, *arguments: str) -> AsyncIterator[
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), 15)
+            await asyncio.wait_for(process.wait(), 60)
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -65,7 +65,7 @@ async def program(place: Path, shift_ms: int, *arguments: str) -> AsyncIterator[
 async def ended(place: Path, shift_ms: int, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Run a program to its end: exit code, what it printed, what it logged."""
     async with program(place, shift_ms, *arguments) as running:
-        code = await asyncio.wait_for(running.process.wait(), 90)
+        code = await asyncio.wait_for(running.process.wait(), 200)
     return code, json.loads((place / "out").read_text() or "{}"), (place / "log").read_text()
 
 
@@ -76,7 +76,7 @@ def configure(base_dir: Path, rest: str, ws: str, **keys: object) -> Path:
     return base_dir
 
 
-async def until(condition: Any, what: str, within_s: float = 60.0) -> None:
+async def until(condition: Any, what: str, within_s: float = 150.0) -> None:
     deadline = asyncio.get_running_loop().time() + within_s
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, f"never: {what}"

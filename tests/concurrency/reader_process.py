@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ERRORS = (BmacError, OSError, pl.exceptions.PolarsError)
 LATER_THAN_WRITERS = 10
 """How nice readers are: they take all the time that there is, and the writers must not wait for it."""
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 READ_SYMBOLS = 3
 SQL = """
     SELECT DISTINCT symbol::VARCHAR AS symbol, candle_begin_time, close, trade_num

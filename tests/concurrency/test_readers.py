@@ -71,7 +71,7 @@ def test_750_symbols_in_bursts_with_compaction_at_full_speed(tmp_path, record_pr
 
 def test_the_real_streamer_and_worker_with_finals_in_bursts(tmp_path, record_property):
     with stage(tmp_path, symbols=200, finals="burst") as here, ExitStack() as children:
-        base_dir = here.market("market", num_candles=60, num_socket_listeners=4, save_type="parquet")
+        base_dir = here.market("market", num_candles=300, num_socket_listeners=4, save_type="parquet")
         children.enter_context(here.streamer("streamer", base_dir))
         children.enter_context(here.start("worker", "flows", "worker", base_dir, "--logs", "json"))
         eventually(lambda: len(here.events("worker", "period.done")) >= 2, "the worker works")

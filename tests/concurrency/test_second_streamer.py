@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.concurrency.stage import assert_sound, eventually, slices, stage
+from tests.concurrency.stage import PATIENCE_S, assert_sound, eventually, slices, stage
 
 pytestmark = pytest.mark.xdist_group("concurrency")
 
@@ -48,7 +48,7 @@ def test_a_killed_streamer_is_followed_by_one_of_those_that_stand_by_and_a_stopp
                 assert idle.stop() == 0
 
                 with here.start("flow", "flows", "period", base_dir) as flow:
-                    record = flow.line(60)
+                    record = flow.line(PATIENCE_S)
                 assert record["complete"] is True
                 assert_sound(here, base_dir, record, ["BTCUSDT", "ETHUSDT"])
                 assert (one if idle is other else other).stop() == 0

@@ -202,6 +202,6 @@ def test_a_query_argument_with_a_secrets_name_is_hidden_in_any_text(secret, befo
 
 
 @pytest.mark.parametrize("piece", ["a-", "a", "'", "://", "token=", "x@", "bearer ", "/hook/", "https://a@"])
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_huge_text_is_redacted_in_time_proportional_to_its_length(piece):
     assert logs.redact(piece * 50_000)

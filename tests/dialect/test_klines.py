@@ -373,6 +373,21 @@ def test_recorded_frames_are_read_and_agree_with_their_text(name: str, closed: i
             assert each == ClosedKline(Candle(k["s"], k["t"], *prices, k["n"], *takers), "1m", event["E"])
 
 
+def test_a_final_is_the_whole_candle_though_its_stream_was_subscribed_in_the_middle_of_it():
+    """The recording begins 41 s into a minute: each final has all trades from its candle's first to the one before the
+    next candle's first."""
+    lines = recorded_lines("um/ws_combined_um_2021_kline_only.recv.jsonl")
+    frames = [json.loads(line["raw"])["data"] for line in lines]
+    klines = [frame["k"] for frame in frames]
+    assert min(frame["E"] - frame["k"]["t"] for frame in frames if frame["k"]["t"] == klines[0]["t"]) > 41_000
+    finals = [kline for kline in klines if kline["x"]]
+    assert len(finals) == 4
+    for final in finals:
+        following = [kline for kline in klines if kline["s"] == final["s"] and kline["t"] == final["T"] + 1]
+        assert final["n"] == final["L"] - final["f"] + 1
+        assert {kline["f"] for kline in following} == {final["L"] + 1}
+
+
 def test_recorded_control_frames_are_read():
     kinds = [
         decode_frame(json.dumps(line).encode()).kind.value

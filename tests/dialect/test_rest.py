@@ -23,12 +23,14 @@ from kit.errors import (
 )
 from kit.words import Interval, Venue
 from tests.dialect.gateway import Gateway, refusal, running_gateway, running_socks5
+from tests.ports import nobodys_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 BEGIN = 1_795_348_800_000
+UNREACHABLE = r"cannot reach 127\.0\.0\.1.*check.*`proxy` or `endpoints`"
 PAGE = Page(BEGIN, BEGIN + 119_999, 2, 1)
 
 
@@ -56,7 +58,7 @@ async def client_of(
 
 @pytest.fixture
 async def client(gateway: Gateway, tmp_path: Path) -> AsyncIterator[RestClient]:
-    async with client_of(gateway.url, tmp_path, timeout=timedelta(seconds=5)) as made:
+    async with client_of(gateway.url, tmp_path, timeout=timedelta(seconds=60)) as made:
         yield made
 
 
@@ -223,14 +225,11 @@ async def test_no_answer_in_time_is_unreachable_and_counts_as_sent(gateway: Gate
 
 
 async def test_no_connection_names_the_host_and_what_to_check_and_costs_no_weight(tmp_path: Path):
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    async with client_of(f"http://user:secret@127.0.0.1:{port}", tmp_path) as client:
-        with pytest.raises(UnreachableError, match=r"cannot reach 127\.0\.0\.1.*check.*`proxy` or `endpoints`") as told:
-            await client.server_time()
-        assert client.budget.snapshot().used == 0
+    with nobodys_port() as port:
+        async with client_of(f"http://user:secret@127.0.0.1:{port}", tmp_path) as client:
+            with pytest.raises(UnreachableError, match=UNREACHABLE) as told:
+                await client.server_time()
+            assert client.budget.snapshot().used == 0
     assert "secret" not in str(told.value)
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from kit.embedded_exchange import Clock, EmbeddedExchange, Finals, Settings
+from tests.embedded_exchange.builders import NOON, SECOND
 
 LIVELY = Settings(
     symbols=4,
@@ -17,7 +18,7 @@ LIVELY = Settings(
     control_port=0,
 )
 BTC = "btcusdt@kline_1s"
-SECOND, MINUTE = 1000, 60_000
+PATIENCE_S = 60  # a busy machine may not run a process for many seconds
 
 
 class Stage:
@@ -77,11 +78,13 @@ class Stage:
 
 
 class HeldClock(Clock):
-    """Stands still, at half past a second, until it is told to go on: what happens does not depend on how fast."""
+    """Stands still until it is told to go on, so that what happens does not depend on how fast; and begins at the same
+    moment each time, half past a second, because everything that is made up follows from the time.
+    """
 
     def __init__(self):
         super().__init__()
-        self.held_ms = super().now_ms() // MINUTE * MINUTE + 20_500
+        self.held_ms = NOON + 20_500
 
     def now_ms(self):
         return self.held_ms + self.skew_ms
@@ -93,7 +96,7 @@ async def on_stage(settings=LIVELY, clock=None):
         yield Stage(exchange, session)
 
 
-async def event(socket, seconds=5):
+async def event(socket, seconds=PATIENCE_S):
     """The next kline event, without its envelope."""
     while True:
         message = json.loads((await socket.receive(timeout=seconds)).data)
@@ -101,7 +104,7 @@ async def event(socket, seconds=5):
             return message["data"]
 
 
-async def next_final(socket, seconds=10):
+async def next_final(socket, seconds=PATIENCE_S):
     while not (told := await event(socket, seconds))["k"]["x"]:
         pass
     return told
@@ -113,7 +116,7 @@ def as_row(told):
     return [candle[key] for key in ("t", "o", "h", "l", "c", "v", "q", "n", "V", "Q")]
 
 
-async def end_of(socket, seconds=5):
+async def end_of(socket, seconds=PATIENCE_S):
     """``("close", code)`` or ``("cut", None)``, and the texts that came before."""
     texts = []
     while True:

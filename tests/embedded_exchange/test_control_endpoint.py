@@ -197,20 +197,20 @@ def test_the_command_line_prints_the_control_url_and_has_its_faults_on():
     ) as process:
         try:
             urls = json.loads(process.stdout.readline())
-            asking = http.client.HTTPConnection(urls["control"].removeprefix("http://"), timeout=10)
+            asking = http.client.HTTPConnection(urls["control"].removeprefix("http://"), timeout=60)
             asking.request("GET", "/faults")
             (active,) = json.load(asking.getresponse())["active"]
             asking.close()
             assert (active["name"], active["share"]) == ("finals_dropped", 0.5)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 
 
 def test_a_wrong_fault_ends_the_command_with_2():
     command = [sys.executable, "-m", "kit.embedded_exchange", "--fault", "finals_dropt"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "finals_dropped" in done.stderr
 

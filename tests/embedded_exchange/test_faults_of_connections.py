@@ -9,7 +9,7 @@ import pytest
 import websockets
 
 from kit.words import Venue
-from tests.embedded_exchange.stage import BTC, end_of, event, on_stage
+from tests.embedded_exchange.stage import BTC, PATIENCE_S, end_of, event, on_stage
 
 ETH = "ethusdt@kline_1s"
 
@@ -32,14 +32,14 @@ async def test_a_silent_connection_answers_pings_and_nothing_else(stage):
         await socket.recv()
         number = await stage.fault("silence")
         await drained(socket.recv)
-        await asyncio.wait_for(await socket.ping(), 5)
+        await asyncio.wait_for(await socket.ping(), PATIENCE_S)
         await socket.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket.recv(), 0.3)
         other = await stage.socket(BTC)
         assert await event(other)
         await stage.off(number)
-        assert await asyncio.wait_for(socket.recv(), 5)
+        assert await asyncio.wait_for(socket.recv(), PATIENCE_S)
 
 
 async def test_a_frozen_connection_does_not_even_answer_pings_until_it_thaws(stage):
@@ -51,8 +51,8 @@ async def test_a_frozen_connection_does_not_even_answer_pings_until_it_thaws(sta
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(pong), 0.3)
         await stage.off(number)
-        await asyncio.wait_for(pong, 5)
-        assert await asyncio.wait_for(socket.recv(), 5)
+        await asyncio.wait_for(pong, PATIENCE_S)
+        assert await asyncio.wait_for(socket.recv(), PATIENCE_S)
 
 
 async def test_a_share_of_the_connections_is_silent_and_new_ones_where_asked(stage):
@@ -115,7 +115,7 @@ async def test_a_connection_is_refused_by_a_reset(stage):
 async def acknowledged(socket, *names, method="SUBSCRIBE"):
     await socket.send_str(json.dumps({"method": method, "params": list(names), "id": 7}))
     while True:
-        message = json.loads((await socket.receive(timeout=5)).data)
+        message = json.loads((await socket.receive(timeout=PATIENCE_S)).data)
         if "id" in message or "code" in message:
             return message
 
@@ -154,7 +154,7 @@ async def test_an_acknowledgement_is_slow_and_nothing_comes_before_it(stage):
     socket = await stage.socket()
     asked = asyncio.get_running_loop().time()
     await socket.send_str(json.dumps({"method": "SUBSCRIBE", "params": [BTC], "id": 7}))
-    assert json.loads((await socket.receive(timeout=5)).data) == {"result": None, "id": 7}
+    assert json.loads((await socket.receive(timeout=PATIENCE_S)).data) == {"result": None, "id": 7}
     assert asyncio.get_running_loop().time() - asked >= 0.4
     assert await event(socket)
 

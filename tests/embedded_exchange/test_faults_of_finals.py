@@ -6,7 +6,7 @@ import json
 import pytest
 
 from kit.embedded_exchange import Fault
-from tests.embedded_exchange.stage import BTC, SECOND, HeldClock, as_row, event, next_final, on_stage
+from tests.embedded_exchange.stage import BTC, PATIENCE_S, SECOND, HeldClock, as_row, event, next_final, on_stage
 
 ETH = "ethusdt@kline_1s"
 
@@ -106,9 +106,13 @@ async def test_finals_come_out_of_order(stage):
     for _ in range(16):
         stage.advance(SECOND // 2)
         await asyncio.sleep(0.02)
-    begins = [(await next_final(socket))["k"]["t"] for _ in range(10)]
+    finals = [await next_final(socket) for _ in range(10)]  # of the five seconds that are at most 3 s late by now
+    begins = [told["k"]["t"] for told in finals]
     assert begins != sorted(begins)
     assert len(set(begins)) >= 5
+    assert {told["s"] for told in finals} == {"BTCUSDT", "ETHUSDT"}
+    lateness = [told["E"] - told["k"]["T"] - 1 for told in finals]
+    assert 0 <= min(lateness) < max(lateness) <= 3000 + SECOND  # this clock goes by half seconds
 
 
 @pytest.mark.parametrize("field", ["close", "open", "high", "low", "volume", "quote_volume", "trade_num"])
@@ -198,7 +202,7 @@ async def test_every_nth_event_is_spoiled(running_stage, name):
     keys = {"bytes": 100_000} if name == "frames_oversized" else {}
     await running_stage.fault(name, every_n=3, **keys)
     socket = await running_stage.socket(BTC)
-    texts = [(await socket.receive(timeout=5)).data for _ in range(9)]
+    texts = [(await socket.receive(timeout=PATIENCE_S)).data for _ in range(9)]
     spoiled = [FRAMES[name](text) for text in texts]
     assert spoiled == [False, False, True] * 3
     assert all(_is_json(text) for text, bad in zip(texts, spoiled, strict=True) if not bad)
@@ -207,7 +211,7 @@ async def test_every_nth_event_is_spoiled(running_stage, name):
 async def test_an_event_comes_in_a_binary_frame(running_stage):
     await running_stage.fault("frames_binary", every_n=2)
     socket = await running_stage.socket(BTC)
-    kinds = [type((await socket.receive(timeout=5)).data) for _ in range(4)]
+    kinds = [type((await socket.receive(timeout=PATIENCE_S)).data) for _ in range(4)]
     assert kinds == [str, bytes, str, bytes]
 
 

@@ -15,6 +15,7 @@ with warnings.catch_warnings():  # it imports names that the websockets library 
 
 from kit.embedded_exchange import EmbeddedExchange, Finals, Settings
 from kit.words import Interval, Venue
+from tests.embedded_exchange.stage import PATIENCE_S
 
 MINUTE_MS = 60_000
 YOUNG = Settings(symbols=8, history_days=30, update_ms=50, finals=Finals("burst"))
@@ -24,7 +25,7 @@ def just_before_a_close(exchange, early_ms=600):
     """Moves the exchange's clock; returns the open time of the candle that is about to close."""
     now_ms = exchange.clock.now_ms()
     exchange.clock.skew_ms += MINUTE_MS - now_ms % MINUTE_MS - early_ms
-    return exchange.clock.now_ms() // MINUTE_MS * MINUTE_MS
+    return now_ms // MINUTE_MS * MINUTE_MS
 
 
 def plain(rows):
@@ -81,16 +82,18 @@ async def test_the_official_futures_client_streams_a_final_candle():
             config_ws_streams=ConfigurationWebSocketStreams(stream_url=exchange.futures.ws)
         )
         connection = await client.websocket_streams.create_connection()
-        final = asyncio.get_running_loop().create_future()
+        first, final = (asyncio.get_running_loop().create_future() for _ in range(2))
         stream = await connection.kline_candlestick_streams("btcusdt", "1m")
 
-        def keep_final(event):
-            if event.k.x and not final.done():
-                final.set_result(event.k)
+        def keep(event):
+            for future in (first, final) if event.k.x else (first,):
+                if not future.done():
+                    future.set_result(event.k)
 
-        stream.on("message", keep_final)
+        stream.on("message", keep)
+        await asyncio.wait_for(first, PATIENCE_S)  # whoever is heard before the close gets the final
         begin_ms = just_before_a_close(exchange)
-        candle = await asyncio.wait_for(final, 10)
+        candle = await asyncio.wait_for(final, PATIENCE_S)
         truth = exchange.candles(Venue.UM, "BTCUSDT", Interval.M1, begin_ms, begin_ms)[0]
         assert (candle.t, candle.o, candle.h, candle.l, candle.c, candle.v) == truth[:6]
         assert (candle.T, candle.q, candle.n, candle.V, candle.Q) == truth[6:11]
@@ -136,9 +139,10 @@ async def test_python_binance_streams_a_final_candle_on_the_market_route(async_c
         manager = BinanceSocketManager(async_client(exchange))
         manager.FSTREAM_URL = exchange.futures.ws + "/"
         async with manager.futures_multiplex_socket(["ethusdt@kline_1m"]) as socket:
+            await socket.recv()
             begin_ms = just_before_a_close(exchange)
             candle = {}
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not candle.get("x"):
                     candle = (await socket.recv())["data"]["k"]
         truth = exchange.candles(Venue.UM, "ETHUSDT", Interval.M1, begin_ms, begin_ms)[0]

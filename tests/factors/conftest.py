@@ -81,7 +81,7 @@ MODULES = {
     "Shorter": "def signal(df, n, factor_name):\n    df[factor_name] = df['close']\n    return df.iloc[n:]\n",
     "Words": "def signal(df, n, factor_name):\n    df[factor_name] = 'up'\n    return df\n",
     "Series": "def signal(df, n, factor_name):\n    return df['close'].diff(n)\n",
-    "Slow": "import time\ndef signal(df, n, factor_name):\n    time.sleep(30)\n    return df\n",
+    "Slow": "import time\ndef signal(df, n, factor_name):\n    time.sleep(600)\n    return df\n",
     "NotImportable": "import json\nraise RuntimeError('at import')\n",
     "Torn": "def signal(df, n, factor_name:\n",
     "NotAFactor": "def factor(n):\n    return n\n",

@@ -6,9 +6,10 @@ gave is also *used* the way the program uses it next (shown, stored, compared), 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -495,8 +496,20 @@ def all_decoders() -> dict[str, Decoder]:
             _stored(_put_funding),
         ),
     )
-    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     return {decoder.name: decoder for decoder in found}
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """What decoders say of thousands of bad inputs is not logged meanwhile."""
+    before = structlog.get_config() if structlog.is_configured() else None
+    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        if before is not None:
+            structlog.configure(**before)
 
 
 def _drop(*_: object) -> object:

@@ -73,10 +73,10 @@ def fuzz(target: str, seconds: int, findings: Path) -> None:
     import atheris  # noqa: PLC0415 - only where it is installed
 
     with atheris.instrument_imports(include=PACKAGES):
-        from tests.hostile.decoders import all_decoders, refusal_of  # noqa: PLC0415 - imported instrumented
+        from tests.hostile.decoders import all_decoders, refusal_of, silence  # noqa: PLC0415 - imported instrumented
 
     decoder = all_decoders()[target]
-    with tempfile.TemporaryDirectory() as corpus:
+    with tempfile.TemporaryDirectory() as corpus, silence():
         for number, example in enumerate(decoder.examples):
             Path(corpus, str(number)).write_bytes(example)
         flags = [*LIMITS, f"-max_total_time={seconds}", f"-artifact_prefix={findings}{os.sep}{target}-", corpus]

@@ -12,12 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kit.errors import BmacError
-from tests.hostile.decoders import all_decoders, refusal_of
+from tests.hostile.decoders import all_decoders, refusal_of, silence
 
 pytestmark = pytest.mark.xdist_group("hostile")
 
-DECODERS = all_decoders()
+with silence():
+    DECODERS = all_decoders()
 ON_DISK = {name for name, decoder in DECODERS.items() if decoder.feed.__qualname__.startswith("_in_folder")}
+
+
+@pytest.fixture(autouse=True)
+def silent():
+    with silence():
+        yield
+
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 documents = st.recursive(

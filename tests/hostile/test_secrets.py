@@ -93,7 +93,7 @@ def environment(base_dir: Path) -> dict[str, str]:
 
 def run(base_dir: Path, *command: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, *command], capture_output=True, env=environment(base_dir), timeout=100, check=False
+        [sys.executable, *command], capture_output=True, env=environment(base_dir), timeout=250, check=False
     )
 
 
@@ -139,10 +139,10 @@ async def test_the_streamer_shows_no_secret_in_logs_heartbeat_or_process_list(tm
         env=environment(base_dir),
     )
     try:
-        await eventually((base_dir / "streamer.json").exists, within_s=60)
+        await eventually((base_dir / "streamer.json").exists)
         assert_clean("the process list", " ".join(psutil.Process(process.pid).cmdline()).encode())
         process.send_signal(signal.SIGTERM)
-        outputs = await asyncio.wait_for(process.communicate(), 30)
+        outputs = await asyncio.wait_for(process.communicate(), 60)
     finally:
         if process.returncode is None:
             process.kill()
@@ -236,7 +236,7 @@ def test_what_prefect_keeps_of_a_runs_logs_shows_no_secret(tmp_path):
         [sys.executable, "-c", PREFECT_LOGS, *SECRETS.values()],
         capture_output=True,
         env={**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()

@@ -60,7 +60,7 @@ async def tried(port: int, trusted: Path | None, state: Path) -> dict[str, str]:
         env={**os.environ, "BMAC_STATE_DIR": str(state), **trust},
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), 100)
+        out, _ = await asyncio.wait_for(process.communicate(), 250)
     finally:
         if process.returncode is None:
             process.kill()
@@ -111,7 +111,7 @@ def test_an_address_that_keeps_verification_on_is_taken():
 async def test_apprise_cannot_turn_verification_off_by_itself(tmp_path):
     async with serving(served(tmp_path, "127.0.0.1", self_signed=True)) as (port, asked):
         target = Target("notify[0]", "", url=f"jsons://127.0.0.1:{port}/?verify=no")
-        verdict = await asyncio.to_thread(deliver, target, "title", "body", 10)
+        verdict = await asyncio.to_thread(deliver, target, "title", "body", 60)
     assert not verdict.ok
     assert asked == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from websockets.exceptions import WebSocketException
@@ -21,6 +22,7 @@ from kit.words import Venue
 from streamer.timing import Timing
 from streamer.wire import open_socket
 
+LONG = timedelta(seconds=60)  # a busy machine is no refusal
 TOKEN = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"  # noqa: S105 - made up
 
 
@@ -28,14 +30,14 @@ async def attempts(port: int) -> dict[str, str]:
     """What became of each: "" where it went through, otherwise the error."""
     found = {}
     host = host_of(Venue.UM, Endpoints(f"https://127.0.0.1:{port}", f"wss://127.0.0.1:{port}"))
-    async with RestClient(host, budget_of(host)) as client:
+    async with RestClient(host, budget_of(host), timeout=LONG) as client:
         try:
             await client.server_time()
             found["rest"] = ""
         except BmacError as error:
             found["rest"] = str(error)
     try:
-        socket = await open_socket(host.stream_url, None, Timing())
+        socket = await open_socket(host.stream_url, None, Timing(open_within_s=LONG.total_seconds()))
         await socket.close()
         found["websocket"] = ""
     except (OSError, WebSocketException) as error:
@@ -50,7 +52,7 @@ async def attempts(port: int) -> dict[str, str]:
             "notify": [f"jsons://127.0.0.1:{port}/"],
         },
     )
-    for outcome in await send(config, "title", "body", patience=Patience(attempts=1)):
+    for outcome in await send(config, "title", "body", patience=Patience(attempts=1, timeout=LONG)):
         found[outcome.target] = outcome.error
     return found
 

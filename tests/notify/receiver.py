@@ -57,7 +57,7 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append({"path": self.path, "body": json.loads(body)})
             if receiver.hold:
-                receiver.hold.wait(30)
+                receiver.hold.wait(120)
             judged = json.dumps(judgement(self.path)).encode()
             status, answer = receiver.answers.pop(0) if receiver.answers else (200, judged)
             self.send_response(status)

@@ -16,7 +16,7 @@ from tests.planted.defects import DEFECTS, Defect
 ROOT = Path(__file__).parents[2]
 COPIED = ("kit", "streamer", "flows", "tests")
 
-pytestmark = pytest.mark.xdist_group("planted")
+pytestmark = [pytest.mark.xdist_group("planted"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def failures(tree: Path, tests: tuple[str, ...], *, keep_bytecode: bool) -> list
     """
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", *tests]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "" if keep_bytecode else "1"}
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode in (0, 1), done.stdout[-2000:] + done.stderr[-2000:]
     return [line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
 

@@ -246,7 +246,7 @@ def test_a_disk_that_is_really_full_or_a_file_that_may_not_grow(tmp_path: Path, 
             pytest.skip("this system lets nobody mount a small disk of his own (user namespaces)")
         command = [*small, f'{mount} && exec "$@"', str(tmp_path), *command]
     ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2]
+        command, capture_output=True, text=True, timeout=200, check=False, cwd=Path(__file__).parents[2]
     )
     assert ended.returncode == 0, ended.stderr
     assert ("No space left" if how == "full" else "File too large") in ended.stdout

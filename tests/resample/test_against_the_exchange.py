@@ -6,6 +6,7 @@ import pytest
 
 from kit.embedded_exchange import EmbeddedExchange, Settings
 from kit.words import Interval, Venue
+from tests.embedded_exchange.stage import HeldClock
 from tests.resample.builders import Resampled, as_candle, by_hand
 
 DAY = Interval.D1.ms
@@ -14,7 +15,7 @@ TARGETS = ("15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
 
 @pytest.fixture(scope="module")
 def exchange():
-    return EmbeddedExchange(Settings(symbols=4, history_days=5))
+    return EmbeddedExchange(Settings(symbols=4, history_days=5), HeldClock())
 
 
 def sample(exchange, venue):

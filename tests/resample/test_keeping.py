@@ -188,3 +188,18 @@ def test_offsets_that_the_config_gave_up_are_deleted(tmp_path):
     grown(tmp_path, 20)
     Resampled(tmp_path, "1m", "5m", "0m").update(NOON + 20 * MINUTE)
     assert {path.parent.name for path in tmp_path.rglob("offset_*/*.parquet")} == {"offset_0m"}
+
+
+@pytest.mark.parametrize("how", ["deleted", "torn"])
+def test_a_file_of_a_resample_that_somebody_deleted_or_damaged_is_made_again(tmp_path, how):
+    market = grown(tmp_path, 30)
+    sound = {offset_ms: market.candles(offset_ms) for offset_ms in market.offsets_ms}
+    folder = series_of(market.config).folder(market.folder, 0)
+    lost = folder.candles / max(files(market, 0), key=lambda file: file.last_ms - file.first_ms).name
+    if how == "deleted":
+        lost.unlink()
+    else:
+        lost.write_bytes(lost.read_bytes()[:-1])
+    market.update(NOON + 30 * MINUTE)
+    assert {offset_ms: market.candles(offset_ms) for offset_ms in market.offsets_ms} == sound
+    assert market.update(NOON + 30 * MINUTE) == 0, "and only once"

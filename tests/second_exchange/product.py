@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+LEAVES_WITHIN_S = 25  # five times what is promised to whom it gets a processor
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -30,9 +31,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Product:
-    """A folder for base directories and one state directory."""
+    """A folder for base directories and one state directory. What was started ends with its ``with`` block."""
 
     root: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
 
     def base(self, name: str, **config: Any) -> Path:
         base = self.root / name
@@ -49,10 +59,11 @@ class Product:
         environment = os.environ | {"BMAC_STATE_DIR": str(self.root / "state")}
         with Path(f"{stem}.out").open("w") as out, Path(f"{stem}.err").open("w") as err:
             process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=out, stderr=err, text=True)
+        self.started.append(process)
         process.stem = str(stem)  # type: ignore[attr-defined]  # the logs travel with the process
         return process
 
-    def outcome(self, process: subprocess.Popen[str], timeout: float = 60) -> Outcome:
+    def outcome(self, process: subprocess.Popen[str], timeout: float = 250) -> Outcome:
         try:
             code = process.wait(timeout)
         finally:
@@ -60,7 +71,7 @@ class Product:
         stem = process.stem  # type: ignore[attr-defined]
         return Outcome(code, Path(f"{stem}.out").read_text("utf-8"), Path(f"{stem}.err").read_text("utf-8"))
 
-    def run(self, *words: str | Path, prefix: Iterable[str] = (), timeout: float = 60) -> Outcome:
+    def run(self, *words: str | Path, prefix: Iterable[str] = (), timeout: float = 250) -> Outcome:
         return self.outcome(self.start(*words, prefix=prefix), timeout)
 
     def period(self, base: Path, *more: str) -> Outcome:
@@ -69,7 +80,7 @@ class Product:
     def log(self, process: subprocess.Popen[str]) -> str:
         return Path(process.stem + ".err").read_text("utf-8")  # type: ignore[attr-defined]
 
-    def until(self, process: subprocess.Popen[str], text: str, timeout: float = 15) -> None:
+    def until(self, process: subprocess.Popen[str], text: str, timeout: float = 250) -> None:
         """Wait until the command's log holds that text."""
         give_up = time.monotonic() + timeout
         while text not in self.log(process):

@@ -1,7 +1,7 @@
 """The product run by its commands through two closes against the second exchange, killed on the way, and judged.
 
 The closes are those of the real clock. When the minute is young, the first of the two is the one just past (its period
-is the cold start by REST); so the whole takes 60 to 100 s whenever it begins.
+is the cold start by REST); so the whole takes 75 to 130 s whenever it begins.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import pytest
 from kit import Market
 from tests.second_exchange.double import Double, now_ms
 from tests.second_exchange.judge import doubled, moment, not_stored, stored, wrong_in_pandas, wrong_values
-from tests.second_exchange.product import Outcome, Product
+from tests.second_exchange.product import LEAVES_WITHIN_S, Outcome, Product
 from tests.second_exchange.universe import MINUTE_MS, Instrument
 
-pytestmark = pytest.mark.timeout(170)
+pytestmark = pytest.mark.timeout(600)
 
 NUM_CANDLES = 300
 YOUNG_MINUTE_MS = 35_000
+PATIENCE_S = 62
 VENUE = {"usdt_perp": "um", "usdt_spot": "spot", "coin_perp": "cm"}
 SPOT_KEPT = ["BTCUSDT", "ETHUSDT", "XRPUSDT", "ADAUSDT", "SUPERUSDT", "C98USDT", "TUSDT", "币安人生USDT"]
 
@@ -61,7 +62,7 @@ class Watcher:
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self._thread.join(20)
+        self._thread.join(60)
 
     def _watch(self) -> None:
         while not self._end.wait(0.4):
@@ -100,11 +101,12 @@ class Examination:
         self.finals_by_stream: dict[str, set[str]] = {}
         self.streamer_log = ""
         self.streamer_end: Outcome | None = None
-        self.seconds_to_leave = 0.0
         self.watched: Watcher | None = None
 
-    def periods(self, but: str = "") -> dict[str, subprocess.Popen[str]]:
-        return {name: self.product.start("flows", "period", base) for name, base in self.bases.items() if name != but}
+    def periods(self, *more: str, but: str = "") -> dict[str, subprocess.Popen[str]]:
+        return {
+            name: self.product.start("flows", "period", base, *more) for name, base in self.bases.items() if name != but
+        }
 
     def finish(self, processes: dict[str, subprocess.Popen[str]]) -> dict[str, Outcome]:
         return {name: self.product.outcome(process) for name, process in processes.items()}
@@ -118,6 +120,7 @@ class Examination:
             self._kill_in_the_download(interrupted.pop("usdt_perp"))
             self.first = self.finish(self.periods())  # two of them beside the first ones, which are still at work
             self.finish(interrupted)
+            looked = time.monotonic()
             sleep_until(first + 40_000)
             time.sleep(2)
             streamer.kill()
@@ -135,17 +138,18 @@ class Examination:
             self.second["usdt_spot"] = self.product.period(self.bases["usdt_spot"])
             self.asked_at_second = klines_asked(self.double, mark)
             sleep_until(second + 9000)
-            self.again = self.finish(self.periods())  # confirms the exchange's own gaps by a second look
+            # What the exchange did not have at the first look is believed not to exist a minute later.
+            time.sleep(max(0.0, looked + PATIENCE_S - time.monotonic()))
+            repeated = "--run-time", moment(second).isoformat()
+            self.again = self.finish(self.periods(*repeated))  # confirms the exchange's own gaps by a second look
             mark = len(self.double.asked)
-            self.again = self.finish(self.periods())
+            self.again = self.finish(self.periods(*repeated))
             self.asked_again = klines_asked(self.double, mark)
-        begun = time.monotonic()
         restarted.send_signal(signal.SIGTERM)
-        self.streamer_end = self.product.outcome(restarted, 10)
-        self.seconds_to_leave = time.monotonic() - begun
+        self.streamer_end = self.product.outcome(restarted, LEAVES_WITHIN_S)
 
     def _kill_in_the_download(self, process: subprocess.Popen[str]) -> None:
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 30
         while len(klines_asked(self.double)) < 15 and time.monotonic() < give_up:
             time.sleep(0.01)
         process.kill()
@@ -160,8 +164,8 @@ class Examination:
 @pytest.fixture(scope="module")
 def examined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examination]:
     closes = two_closes()
-    with Double(closes) as double:
-        examination = Examination(Product(tmp_path_factory.mktemp("second")), double, closes)
+    with Double(closes) as double, Product(tmp_path_factory.mktemp("second")) as product:
+        examination = Examination(product, double, closes)
         examination.run()
         yield examination
 
@@ -214,7 +218,10 @@ def test_every_stored_candle_is_the_exchanges_to_the_last_bit(examined: Examinat
 def test_no_candle_of_the_window_is_lacking(examined: Examination, trade_type: str) -> None:
     frame = stored(examined.bases[trade_type])
     due = examined.due(trade_type, examined.closes[1]).values()
-    assert not_stored(frame, due, "1m", examined.closes[1], NUM_CANDLES) == []
+    # Candles that were streamed since push out old ones, where all this took until the next close.
+    later = (frame["begin_ms"].max() + MINUTE_MS - examined.closes[1]) // MINUTE_MS  # type: ignore[operator]
+    assert later in (0, 1, 2)
+    assert not_stored(frame, due, "1m", examined.closes[1], NUM_CANDLES - later) == []
 
 
 @slow
@@ -295,18 +302,17 @@ def test_only_streams_of_the_market_were_subscribed(examined: Examination) -> No
 
 
 @slow
-def test_the_streamer_leaves_at_once_with_0(examined: Examination) -> None:
+def test_the_streamer_leaves_when_told_with_0(examined: Examination) -> None:
     assert examined.streamer_end is not None
     assert examined.streamer_end.code == 0
-    assert examined.seconds_to_leave < 5
     assert "Traceback" not in examined.streamer_end.err
 
 
 @pytest.mark.xdist_group("second_of_seconds")
 def test_seconds_of_spot_are_complete_across_a_network_failure(tmp_path: Path) -> None:
-    product = Product(tmp_path)
     close = now_ms() // MINUTE_MS * MINUTE_MS
-    with Double((close - 60 * MINUTE_MS, close - 30 * MINUTE_MS), seed="1s", weight_limit=6000) as double:
+    past = close - 60 * MINUTE_MS, close - 30 * MINUTE_MS
+    with Double(past, seed="1s", weight_limit=6000) as double, Product(tmp_path) as product:
         double.lists_subscriptions = True
         base = product.base("spot_1s", interval="1s", trade_type="usdt_spot", num_candles=100, keep_symbols=SPOT_KEPT,
                             endpoints={"rest": double.rest_url, "ws": double.ws_urls["spot"]})  # fmt: skip
@@ -321,7 +327,7 @@ def test_seconds_of_spot_are_complete_across_a_network_failure(tmp_path: Path) -
         assert second.code == 0, second
         assert "Traceback" not in second.err
         streamer.send_signal(signal.SIGTERM)
-        assert product.outcome(streamer, 5).code == 0
+        assert product.outcome(streamer, LEAVES_WITHIN_S).code == 0
         frame = stored(base)
         listed = double.listed["spot"]
         assert wrong_values(frame, double.truth, listed, "1s") == []
@@ -331,6 +337,6 @@ def test_seconds_of_spot_are_complete_across_a_network_failure(tmp_path: Path) -
         later = (
             max(frame["begin_ms"].to_list()) + 1000 - run_ms
         ) // 1000  # seconds streamed since then push out old ones
-        assert 0 <= later < 10
+        assert 0 <= later < 60
         assert not_stored(frame, [listed[s] for s in SPOT_KEPT], "1s", run_ms, 100 - later) == []
         assert double.broken_rules == []

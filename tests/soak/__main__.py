@@ -20,7 +20,7 @@ from rich.table import Table
 from tests.bench.__main__ import machine
 from tests.bench.processes import BenchError
 from tests.soak.stage import Observed, Plan, observe
-from tests.soak.verdict import Span, Verdict, grown, judge_all
+from tests.soak.verdict import Span, Verdict, grown, medians
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
         except BenchError as error:
             print(error, file=sys.stderr)
             return 1
-    verdicts = judge_all(observed.recorder.series, plan.compared)
+    verdicts = observed.recorder.verdicts(plan.compared)
     if options.json:
         options.json.write_text(json.dumps(report(plan, observed, verdicts, before), indent=1))
     show(plan, observed, verdicts, f"{before} (before), {machine()} (after)")
@@ -61,6 +61,7 @@ def report(plan: Plan, observed: Observed, verdicts: list[Verdict], before: str)
         **facts,
         "figures": [asdict(verdict) | {"growth": verdict.growth} for verdict in verdicts],
         "samples": {name: values for name, (_, values) in observed.recorder.series.items()},
+        "yardsticks": observed.recorder.yardsticks,
     }
 
 
@@ -68,13 +69,13 @@ def show(plan: Plan, observed: Observed, verdicts: list[Verdict], load: str) -> 
     """The table, and what happened."""
     compared = plan.compared
     table = Table(title=f"Soak: {plan.symbols} symbols at 1s, {plan.total_s:.0f} s", caption=load, title_justify="left")
-    for heading in ("figure", f"median {_word(compared.first)}", f"median {_word(compared.last)}", "growth", ""):
+    spans = (f"median {_word(compared.first)}", f"median {_word(compared.last)}")
+    for heading in ("figure", *spans, "growth", "", "as measured"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
     words = {True: "[green]flat[/]", False: "[red bold]GROWS[/]", None: "[red]not measured[/]"}
     for verdict in verdicts:
-        growth = "" if verdict.growth is None else f"{verdict.growth:+.1%}"
-        table.add_row(verdict.name, _amount(verdict, verdict.first), _amount(verdict, verdict.last), growth,
-                      words[verdict.flat])  # fmt: skip
+        amounts = (_amount(verdict, verdict.first), _amount(verdict, verdict.last))
+        table.add_row(verdict.name, *amounts, _share(verdict.growth), words[verdict.flat], _share(verdict.as_measured))
     console = Console(width=None if os.environ.get("COLUMNS") or os.isatty(1) else 140)
     console.print(table)
     console.print(
@@ -83,21 +84,29 @@ def show(plan: Plan, observed: Observed, verdicts: list[Verdict], load: str) -> 
         f"{observed.waits} waits of the reader, {observed.waits_in_vain} in vain",
         *observed.happened,
         *(f"PROBLEM {problem}" for problem in observed.problems),
-        *_remarks(plan),
+        *_yardsticks(plan, observed),
         sep="\n",
         highlight=False,
     )
 
 
-def _remarks(plan: Plan) -> list[str]:
-    if plan.compared.first.first_s >= plan.rest_leaves_s:
-        return []
-    until = f"before {plan.rest_leaves_s:.0f} s the folder has rows of the first fill, which are smaller"
-    return [f"The folder's size is compared with one that is too small: {until}"]
+def _yardsticks(plan: Plan, observed: Observed) -> list[str]:
+    """How fast the machine was: times are corrected by it, so that its other work is not taken for growth."""
+    found = {name: medians(series, plan.compared) for name, series in observed.recorder.yardsticks.items()}
+    return [
+        f"The yardstick's {name}, the same work each second: {values[0]:.1f} ms, then {values[1]:.1f} ms "
+        f"({values[1] / values[0] - 1:+.1%})"
+        for name, values in found.items()
+        if values is not None
+    ]
 
 
 def _word(span: Span) -> str:
     return f"{span.first_s:.0f} to {span.end_s:.0f} s"
+
+
+def _share(growth: float | None) -> str:
+    return "" if growth is None else f"{growth:+.1%}"
 
 
 def _amount(verdict: Verdict, value: float | None) -> str:

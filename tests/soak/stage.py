@@ -1,7 +1,8 @@
-"""The long run: a 1s market, its exchange, streamer, worker and reader, each a process, and a life in the middle of it.
+"""The long run: a 1s market, its exchange, streamer, worker and reader, each a process, and what happens to a market.
 
-While it runs connections rotate all the time. Between the thirds that are compared a symbol is listed, another
-delisted, all connections are torn once and closed once.
+It begins with a folder that has been in use for long (``tests.soak.prefill``). While it runs connections rotate all the
+time. Before each of the thirds that are compared a symbol is listed, another delisted, all connections are torn once
+and closed once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -21,20 +24,24 @@ from kit.market import Market
 from kit.words import from_ms, to_ms
 from tests.bench.processes import BenchError, Child
 from tests.chaos.control import Control, ControlError
+from tests.soak.prefill import prefill
 from tests.soak.sampling import TIME, Recorder
 from tests.soak.verdict import Thirds, thirds
 
 SEED = 1
 SYSTEM_POOL = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # as streamer.__main__ sets it before pyarrow is imported
-FILLED_WITHIN_S = 120.0
+STARTED_WITHIN_S = 90.0
+FILLED_WITHIN_S = 150.0
 RUN_MS = 1000  # an interval of the market
 CUT_OFF_MS = 10_000
 """At both ends of the run periods are not looked at: work was still going on, or had not begun."""
 SETTLES_S = 180.0
-"""Until the folder can be at rest: absorbed files stay for 120 s, blocks are built 30 s after the close."""
+"""Until everything can be at rest: absorbed files stay for 120 s, blocks are built 30 s after the close; what the
+streamer missed before it ran lies in files of its own until both have passed."""
 CYCLE_S = 256.0
 """The largest block: so many periods leave the window at a time."""
-LISTED, LIKE, DELISTED = "SOAKUSDT", "BTCUSDT", "ETHUSDT"
+JUDGED = ("streamer", "worker", "reader")
+LISTED, LIKE, DELISTED = "SOAK{}USDT", "BTCUSDT", "ETHUSDT"
 UNLIMITED_WEIGHT = 1_000_000  # what a 1s market of this size needs of it is the budget's tests' matter
 
 
@@ -54,24 +61,20 @@ class Plan:
         return thirds(self.total_s, warm_up_s=min(SETTLES_S, self.total_s / 4), cycle_s=CYCLE_S)
 
     @property
-    def rest_leaves_s(self) -> float:
-        """Until then the folder has blocks of the first fill. A row of theirs takes a quarter less room than one by
-        stream, mostly because they all were received at one moment: the folder grows while they leave."""
-        return self.num_candles + CYCLE_S
+    def moments(self) -> list[float]:
+        """When something happens, in seconds: four moments before each third that is compared, as long before the one
+        as before the other. What is dearer when it happens for the first time is then no difference between them.
 
-    @property
-    def middle(self) -> list[float]:
-        """When something happens, in seconds: four moments between the thirds.
-
-        Soon after the first one: what REST fills then lies in files of its own until its block is built, and GRACE.
+        Soon after the third before: what REST fills lies in files of its own until its block is built, and GRACE.
         """
-        begin, end = self.compared.first.end_s, self.compared.last.first_s
-        return [begin + (end - begin) * share for share in (0.02, 0.08, 0.14, 0.20)]
+        first, last = self.compared.first, self.compared.last
+        lead_s = min(first.first_s, last.first_s - first.end_s)
+        return [third.first_s - lead_s * (1 - share) for third in (first, last) for share in (0.02, 0.08, 0.14, 0.20)]
 
 
 @dataclass
 class Observed:
-    """What came of it. ``happened``: what was done in the middle; ``problems``: what went wrong beside growth."""
+    """What came of it. ``happened``: what was done to the market; ``problems``: what went wrong beside growth."""
 
     recorder: Recorder = field(default_factory=Recorder)
     happened: list[str] = field(default_factory=list)
@@ -98,24 +101,30 @@ def observe(plan: Plan, scratch: Path) -> Observed:
     arguments = [str(word) for option in options.items() for word in option]
     rotation = ["tests.soak.streamer_process", str(plan.rotate_s), str(int(plan.leak)), str(base_dir)]
     with Child("exchange", ["kit.embedded_exchange", *arguments], scratch) as exchange:
-        urls = exchange.line(30)
-        _write_config(base_dir, urls["spot"], plan.num_candles)
+        urls = exchange.line(STARTED_WITHIN_S)
+        write_config(base_dir, urls["spot"], plan.num_candles)
+        prefill(base_dir, scratch / "state", SEED)
         with (
             Child("streamer", rotation, scratch, SYSTEM_POOL) as streamer,
             Child("worker", ["flows", "worker", str(base_dir), "--logs", "json"], scratch, environment) as worker,
         ):
             _wait_filled(base_dir, plan.num_candles)
             reading = ["tests.soak.reader_process", str(base_dir), str(SEED), DELISTED]
-            with Child("reader", reading, scratch) as reader:
-                reader.line(30)
+            with (
+                Child("reader", reading, scratch) as reader,
+                Child("yardstick", ["tests.soak.yardstick_process", str(scratch)], scratch) as yardstick,
+            ):
+                reader.line(STARTED_WITHIN_S)
+                yardstick.line(STARTED_WITHIN_S)
                 life = _life(Control(urls["control"]))
-                _watch(plan, observed, base_dir, {"streamer": streamer, "worker": worker, "reader": reader}, life)
+                children = {"streamer": streamer, "worker": worker, "reader": reader, "yardstick": yardstick}
+                _watch(plan, observed, base_dir, children, life)
     _take_periods(observed, scratch / "worker.log")
     _check(plan, observed, base_dir)
     return observed
 
 
-def _write_config(base_dir: Path, endpoints: dict[str, str], num_candles: int) -> None:
+def write_config(base_dir: Path, endpoints: dict[str, str], num_candles: int) -> None:
     base_dir.mkdir()
     config = {"trade_type": "usdt_spot", "interval": "1s", "num_candles": num_candles, "endpoints": endpoints}
     (base_dir / "config.json").write_text(json.dumps(config))
@@ -135,29 +144,36 @@ def _wait_filled(base_dir: Path, num_candles: int) -> None:
 
 
 def _life(control: Control) -> Iterator[Callable[[], str]]:
-    """What happens in the middle, one after the other; each tells what it did."""
+    """What happens, one after the other, again and again; each tells what it did."""
 
     def told(what: str, act: Callable[[], object]) -> Callable[[], str]:
         return lambda: f"{what}: {act()}"
 
-    yield told("listed", lambda: control.market("list", venue="spot", symbol=LISTED, like=LIKE))
-    yield told("connections torn", lambda: control.end_connections("abort"))
-    yield told("delisted", lambda: control.market("delist", venue="spot", symbol=DELISTED))
-    yield told("connections closed", lambda: control.end_connections("close"))
+    leaves = DELISTED
+    for number in count():
+        comes = LISTED.format(number)
+        yield told("listed", partial(control.market, "list", venue="spot", symbol=comes, like=LIKE))
+        yield told("connections torn", partial(control.end_connections, "abort"))
+        yield told("delisted", partial(control.market, "delist", venue="spot", symbol=leaves))
+        yield told("connections closed", partial(control.end_connections, "close"))
+        leaves = comes
 
 
 def _watch(
     plan: Plan, observed: Observed, base_dir: Path, children: dict[str, Child], life: Iterator[Callable[[], str]]
 ) -> None:
-    meters = {name: psutil.Process(child.pid) for name, child in children.items()}
+    meters = {name: psutil.Process(children[name].pid) for name in JUDGED}
     began, observed.recorder.began_ms = time.monotonic(), time.time_ns() // 1_000_000
-    moments = plan.middle
+    moments = plan.moments
     while (at_s := time.monotonic() - began) < plan.total_s:
         for name, child in children.items():
             child.usage()  # says so when it has ended
-            observed.recorder.note_process(name, meters[name], at_s)
+            if name in JUDGED:
+                observed.recorder.note_process(name, meters[name], at_s)
         observed.recorder.note_folder(base_dir, at_s)
         _hear(observed, children["reader"], at_s)
+        for told in children["yardstick"].lines():
+            observed.recorder.note_yardstick(**told)
         if moments and at_s >= moments[0]:
             moments.pop(0)
             try:

@@ -1,11 +1,14 @@
-"""What keeps the streamer small from the beginning."""
+"""What keeps streamer and worker small from the beginning."""
 
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from streamer.stats import MarketStats, RouteStats
 from streamer.status import status_record, write_status
@@ -35,7 +38,11 @@ def test_a_heartbeat_leaves_nothing_that_only_the_collector_could_free(tmp_path)
         gc.enable()
 
 
-def test_the_streamer_takes_the_systems_allocator_for_its_small_tables():
-    ask = "import streamer.__main__, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
-    told = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+@pytest.mark.parametrize("program", ["streamer.__main__", "flows.__main__"])
+def test_streamer_and_worker_take_the_systems_allocator_for_their_small_tables(program):
+    ask = f"import {program}, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    unset = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    told = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, env=unset, capture_output=True, text=True, check=True, timeout=120
+    )
     assert told.stdout.strip() == "system"

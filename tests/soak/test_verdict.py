@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.soak.verdict import Kind, Span, Thirds, grown, judge, thirds
+from tests.soak.verdict import Kind, Span, Thirds, corrected, grown, judge, thirds
 
 MB = Kind("MB")
 COMPARED = Thirds(Span(10, 20), Span(30, 40))
@@ -48,6 +48,35 @@ def test_a_slow_leak_is_found_between_the_thirds():
     verdict = judge("x", MB, leaking, COMPARED)
     assert verdict.flat is False or verdict.growth == pytest.approx(0.048, abs=0.002)
     assert judge("x", MB, [(second, 100 + second) for second in range(40)], COMPARED).flat is False
+
+
+def test_what_takes_longer_because_the_machine_is_slower_is_no_growth_but_is_told():
+    yardstick = series(20, 30)
+    verdict = judge("x", Kind("ms", yardstick="time"), series(80, 120), COMPARED, yardstick)
+    assert (verdict.flat, verdict.growth, verdict.as_measured) == (True, 0, 0.5)
+
+
+def test_what_takes_longer_than_the_slower_machine_explains_is_growth():
+    verdict = judge("x", Kind("ms", yardstick="time"), series(80, 120), COMPARED, series(20, 25))
+    assert verdict.flat is False
+    assert verdict.growth == pytest.approx(0.2)
+
+
+def test_a_faster_machine_hides_no_growth():
+    verdict = judge("x", Kind("ms", yardstick="time"), series(80, 80), COMPARED, series(20, 10))
+    assert (verdict.flat, verdict.growth, verdict.as_measured) == (False, 1, 0)
+
+
+def test_a_single_moment_of_the_yardstick_corrects_nothing():
+    yardstick = [(at_s, 500.0 if at_s in (12, 34) else value) for at_s, value in series(20, 20)]
+    assert corrected(series(80, 80), yardstick, COMPARED) == series(80, 80)
+
+
+def test_without_a_yardstick_to_go_by_there_is_no_verdict():
+    late = [(at_s, value) for at_s, value in series(20, 20) if at_s >= 20]
+    assert judge("x", Kind("ms", yardstick="time"), series(80, 80), COMPARED, late).flat is None
+    early = [(at_s, value) for at_s, value in series(20, 20) if at_s < 20]
+    assert judge("x", Kind("ms", yardstick="time"), series(80, 80), COMPARED, early).flat is None
 
 
 def test_the_thirds_of_ten_minutes_are_one_cycle_of_the_folder_apart_and_come_after_the_warm_up():

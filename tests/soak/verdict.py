@@ -1,20 +1,27 @@
 """Does anything grow? The last third of a run against its first, figure by figure. Pure.
 
-What has to fill up first is no growth: the interpreter's caches, the window, and above all the folder, in which
-absorbed files stay for two minutes and whose oldest blocks leave 256 periods at a time. So the beginning of a run does
-not count, and where the run is long enough the two thirds lie a whole number of such cycles apart: then the folder is
-compared with itself at the same point of its cycle.
+What has to fill up first is no growth: the interpreter's caches, the allocators, each thread's own memory. So the
+beginning of a run does not count, and where the run is long enough the two thirds lie a whole number of the folder's
+cycles (256 periods, after which its oldest block leaves) apart: then the folder is compared with itself at the same
+point of its cycle.
+
+How long something takes depends on what else the machine does meanwhile, which is not the product's. So a yardstick is
+measured beside it, the same work each second (``tests.soak.yardstick_process``), and times count as they would have
+been, had the yardstick taken as long all the time as in the first third.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ALLOWED_GROWTH = 0.05
 ENOUGH = 5
 """Values that a third needs: fewer say nothing."""
+AROUND_S = 8.0
+"""A value is corrected by the median yardstick of so many seconds before and after it: one alone is a chance's."""
 
 Series = Sequence[tuple[float, float]]
 """(seconds since the beginning, value), in any order."""
@@ -53,21 +60,29 @@ def thirds(total_s: float, *, warm_up_s: float, cycle_s: float) -> Thirds:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure. ``noise``: a difference of the medians up to this is none, however small the figure is."""
+    """A kind of figure. ``noise``: a difference of the medians up to this is none, however small the figure is.
+
+    ``yardstick``: the one that it is corrected by; "" for what another process's work does not change.
+    """
 
     unit: str
     noise: float = 0.0
+    yardstick: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Medians of both thirds. ``flat``: it grew by no more than is allowed; None: too few values to say."""
+    """Medians of both thirds. ``flat``: it grew by no more than is allowed; None: too few values to say.
+
+    ``as_measured``: the growth of what was corrected by a yardstick, without that.
+    """
 
     name: str
     unit: str
-    first: float | None
-    last: float | None
-    flat: bool | None
+    first: float | None = None
+    last: float | None = None
+    flat: bool | None = None
+    as_measured: float | None = None
 
     @property
     def growth(self) -> float | None:
@@ -75,20 +90,43 @@ class Verdict:
         return None if not self.first or self.last is None else self.last / self.first - 1
 
 
-def judge(name: str, kind: Kind, series: Series, compared: Thirds) -> Verdict:
-    """The verdict on one figure."""
+def judge(name: str, kind: Kind, series: Series, compared: Thirds, yardstick: Series = ()) -> Verdict:
+    """The verdict on one figure; ``yardstick``: the values of its own, in the order of time."""
+    plain = medians(series, compared)
+    judged = medians(corrected(series, yardstick, compared), compared) if kind.yardstick else plain
+    if plain is None or judged is None:
+        return Verdict(name, kind.unit)
+    before, after = judged
+    flat = after - before <= max(kind.noise, ALLOWED_GROWTH * before)
+    as_measured = plain[1] / plain[0] - 1 if kind.yardstick and plain[0] else None
+    return Verdict(name, kind.unit, before, after, flat, as_measured)
+
+
+def medians(series: Series, compared: Thirds) -> tuple[float, float] | None:
+    """Of both thirds; None where one has too few values."""
     first, last = compared.first.of(series), compared.last.of(series)
     if min(len(first), len(last)) < ENOUGH:
-        return Verdict(name, kind.unit, None, None, None)
-    before, after = statistics.median(first), statistics.median(last)
-    return Verdict(name, kind.unit, before, after, after - before <= max(kind.noise, ALLOWED_GROWTH * before))
+        return None
+    return statistics.median(first), statistics.median(last)
+
+
+def corrected(series: Series, yardstick: Series, compared: Thirds) -> Series:
+    """What the values would have been, had the yardstick always been what it was in the first third.
+
+    Values with no yardstick around them are left out; all of them where the first third has none.
+    """
+    usual = compared.first.of(yardstick)
+    if not usual:
+        return []
+    moments = [at_s for at_s, _ in yardstick]
+    found = []
+    for at_s, value in series:
+        near = yardstick[bisect_left(moments, at_s - AROUND_S) : bisect_left(moments, at_s + AROUND_S)]
+        if near:
+            found.append((at_s, value * statistics.median(usual) / statistics.median(each for _, each in near)))
+    return found
 
 
 def grown(verdicts: Sequence[Verdict]) -> list[str]:
     """The figures that grew, and those of which it cannot be said."""
     return [verdict.name for verdict in verdicts if verdict.flat is not True]
-
-
-def judge_all(series: Mapping[str, tuple[Kind, Series]], compared: Thirds) -> list[Verdict]:
-    """The verdicts on all figures."""
-    return [judge(name, kind, values, compared) for name, (kind, values) in series.items()]

@@ -5,10 +5,9 @@ The whole streamer on a real folder, but for sockets, threads and clocks: the ex
 that may happen to it: rotations, cuts, refusals, silent connections, a symbol listed and one delisted, a stream that
 stays silent, garbage, events of new kinds, a disk that refuses.
 
-A JSON line at the end of each hour, all at the same point of that cycle: ``objects``, how many the garbage collector
-knows by type, ``held``, how many entries dicts, lists, sets and deques have together, ``blocks``, how many pieces of
-memory python has given out, and ``rss`` in MB. With ``--trace`` the last lines tell where what has been added since the
-hour before was made. With ``--leak`` the streamer keeps a text of each connection: what must be found.
+A JSON line at the end of each hour, all at the same point of that cycle: ``tests.soak.census`` and what happened. With
+``--trace`` the last lines tell where what has been added since the hour before was made. With ``--leak`` the streamer
+keeps a text of each connection: what must be found.
 """
 
 from __future__ import annotations
@@ -16,22 +15,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import gc
 import json
 import random
 import sys
 import tempfile
 import time
 import tracemalloc
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
-
-import psutil
 
 from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.files import write_table
@@ -47,6 +42,7 @@ from streamer.connection import Connection
 from streamer.timing import Timing
 from tests.models.stream_exchange import ATTEMPTS_IN_FIVE_MINUTES, StreamExchange
 from tests.models.virtual_time import VirtualLoop, VirtualTime
+from tests.soak.census import census
 from tests.streamer.exchange_double import MINUTE, frame
 
 # The real proportions, with fewer looks between: what they cost is what hours take to play. What is remembered of the
@@ -68,8 +64,6 @@ TIMED_MODULES = (
 SYMBOLS = [f"P{number}USDT" for number in range(12)]
 CHATTER_S = 5
 """How often open candles come."""
-SETTLED, ALLOWED = 2, 5
-"""From the second hour on nothing may be added; one thing forgotten in each ten minutes would be six an hour."""
 
 
 class Clocks(VirtualTime):
@@ -221,23 +215,10 @@ def played(base_dir: Path) -> Iterator[Hours]:
 
 
 def counted(hours: Hours) -> dict[str, Any]:
-    """What there is now, when nothing is left to be thrown away."""
-    while gc.collect():
-        pass
-    objects = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
-    # What a container of plain values holds the collector may not know, nor the container itself.
-    sizes: Counter[str] = Counter()
-    seen: set[int] = set()
-    for each in (inner for outer in gc.get_objects() for inner in gc.get_referents(outer)):
-        if isinstance(each, dict | list | set | deque) and id(each) not in seen:
-            seen.add(id(each))
-            sizes[type(each).__qualname__] += len(each)
+    """What there is now, and what has happened."""
     route, stats = hours.streamer.markets[0].route.stats, hours.streamer.markets[0].stats
     return {
-        "objects": dict(objects.most_common()),
-        "held": dict(sizes.most_common()),
-        "blocks": sys.getallocatedblocks(),
-        "rss": psutil.Process().memory_info().rss / 1e6,
+        **census(),
         "opened": route.opened,
         "rotated": route.rotated,
         "lost": route.lost,
@@ -245,20 +226,6 @@ def counted(hours: Hours) -> dict[str, Any]:
         "written": stats.rows_written,
         "tasks": len(asyncio.all_tasks(hours.loop)),
     }
-
-
-def grown(hours: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
-    """What there is more of at the end than at the hour SETTLED: kind to (then, at the end). Pure.
-
-    ``blocks`` are not judged: what goes up and down by itself (interned names, numbers) would hide a small leak.
-    """
-    then, end = hours[SETTLED - 1], hours[-1]
-    found = {}
-    for what in ("objects", "held"):
-        for kind, count in end[what].items():
-            if count - then[what].get(kind, 0) > ALLOWED:
-                found[f"{what}: {kind}"] = (then[what].get(kind, 0), count)
-    return found
 
 
 def leaking(connection: Connection, *arguments: Any, **options: Any) -> None:

@@ -144,7 +144,7 @@ class ExchangeDouble:
             await self.send(session, json.dumps({"result": result, "id": message["id"]}))
 
 
-async def eventually(condition: Any, *, within_s: float = 10.0) -> None:
+async def eventually(condition: Any, *, within_s: float = 120.0) -> None:
     """Wait until ``condition()`` is true; fails loudly when it never is."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not condition():

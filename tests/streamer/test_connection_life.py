@@ -7,7 +7,6 @@ import contextlib
 import random
 import time
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 
@@ -17,31 +16,32 @@ from streamer.timing import Timing
 from tests.streamer.exchange_double import MINUTE, ExchangeDouble, eventually
 from tests.streamer.keeping_writer import KeepingWriter, sink_for
 
+# Quick to act, slow to judge: a busy machine is no silence. Tests of silence shorten what they are about.
 QUICK = Timing(
     tick_s=0.02,
-    open_within_s=2.0,
+    open_within_s=60.0,
     close_within_s=0.3,
-    first_frame_within_s=0.5,
-    silent_after_s=0.8,
-    silence_cap_s=3.0,
-    answer_within_s=0.6,
+    first_frame_within_s=60.0,
+    silent_after_s=60.0,
+    silence_cap_s=60.0,
+    answer_within_s=60.0,
     backoff_first_s=0.02,
     backoff_cap_s=0.1,
     refused_floor_s=0.05,
     healthy_life_s=0.2,
     opens_per_second=200.0,
     overlap_s=0.2,
-    overlap_cap_s=5.0,
+    overlap_cap_s=60.0,
     messages_per_second=50,
     look_every_s=0.05,
 )
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT", "龙虾USDT")
+OPEN_MS = int(time.time()) // 60 * MINUTE  # the same for a whole run: no test may see a minute pass
 
 
 def begin_of(period: int) -> int:
     """The begin time of a candle so many periods ago."""
-    now = int(time.time() * 1000)
-    return now - now % MINUTE - (period + 1) * MINUTE
+    return OPEN_MS - (period + 1) * MINUTE
 
 
 @pytest.fixture
@@ -158,14 +158,11 @@ async def test_whatever_the_close_code_it_comes_back(exchange, code):
 
 
 async def test_a_connection_that_acknowledges_and_never_delivers_is_left_and_tried_ever_more_patiently(exchange):
-    timing = Timing(**{**vars(QUICK), "first_frame_within_s": 0.2})
+    timing = replace(QUICK, first_frame_within_s=0.2)
+    began = time.monotonic()
     async with reading(exchange, "AUSDT", listeners=1, timing=timing) as reader:
-        opened: list[float] = []
-        while len(opened) < 4:
-            await eventually(lambda: len(exchange.sessions) > len(opened))
-            opened.append(time.monotonic())
-        gaps = [later - earlier for earlier, later in pairwise(opened)]
-        assert gaps[2] > 1.5 * gaps[0]
+        await eventually(lambda: len(exchange.sessions) >= 4)
+        assert time.monotonic() - began > 0.2 + 0.4 + 0.8
         assert {gap.kind for gap in reader.route.stats.last_disconnects} == {"silent"}
 
 
@@ -189,16 +186,18 @@ async def test_streams_that_a_resubscription_lost_are_found_by_the_list_and_aske
 
 async def test_an_exchange_that_answers_no_control_message_is_still_read(exchange):
     exchange.acknowledge = exchange.list_answers = False
-    async with reading(exchange, "AUSDT", "BUSDT", listeners=1) as reader, chatter(exchange, "AUSDT", "BUSDT"):
+    timing = replace(QUICK, answer_within_s=0.6)
+    double = exchange, "AUSDT", "BUSDT"
+    async with reading(*double, listeners=1, timing=timing) as reader, chatter(*double):
         await eventually(lambda: exchange.subscribed == names("AUSDT", "BUSDT"))
-        await asyncio.sleep(1.5 * QUICK.answer_within_s)
+        await asyncio.sleep(1.5 * timing.answer_within_s)
         await exchange.publish("BUSDT", begin_of(0))
         await eventually(lambda: reader.stored == ["BUSDT"])
         assert len(exchange.sessions) == 1
 
 
 async def test_a_stream_that_stays_silent_is_tried_on_another_connection(exchange):
-    timing = Timing(**{**vars(QUICK), "stream_first_frame_within_s": 0.1, "first_frame_within_s": 60.0})
+    timing = replace(QUICK, stream_first_frame_within_s=0.1)
     exchange.forget = set(names("AUSDT"))
     async with reading(exchange, "AUSDT", "BUSDT", timing=timing), chatter(exchange, "BUSDT"):
         asked = lambda: {  # noqa: E731 - a name for a condition
@@ -238,7 +237,7 @@ async def test_an_announced_shutdown_opens_the_replacement_at_once_and_loses_and
 
 
 async def test_a_rotation_overlaps_until_the_new_connection_delivers(exchange):
-    timing = Timing(**{**vars(QUICK), "rotate_after_s": 1.0, "rotate_jitter_s": 0.0, "first_frame_within_s": 60.0})
+    timing = replace(QUICK, rotate_after_s=1.0, rotate_jitter_s=0.0)
     async with reading(exchange, *SYMBOLS, listeners=1, timing=timing) as reader:
         await eventually(lambda: exchange.subscribed == names(*SYMBOLS))
         old = exchange.open[0]
@@ -263,16 +262,15 @@ async def test_a_rotation_overlaps_until_the_new_connection_delivers(exchange):
 
 
 async def test_connections_are_opened_one_after_another_at_the_pace(exchange):
-    timing = Timing(**{**vars(QUICK), "opens_per_second": 20.0})
+    timing = replace(QUICK, opens_per_second=5.0)
+    began = time.monotonic()
     async with reading(exchange, *SYMBOLS, listeners=4, timing=timing):
-        await eventually(lambda: exchange.attempts == 1)
-        began = time.monotonic()
         await eventually(lambda: exchange.attempts == 4)
-        assert time.monotonic() - began > 0.1
+        assert time.monotonic() - began > 0.5
 
 
 async def test_a_pause_of_our_own_is_not_taken_for_silence(exchange):
-    timing = Timing(**{**vars(QUICK), "tick_s": 0.2, "own_pause_s": 0.5, "silent_after_s": 1.0})
+    timing = replace(QUICK, tick_s=0.2, own_pause_s=0.5, silent_after_s=1.0)
     async with reading(exchange, "AUSDT", listeners=1, timing=timing) as reader, chatter(exchange, "AUSDT"):
         await eventually(lambda: reader.route.delivering("market") == (1, 1))
         time.sleep(1.5)  # noqa: ASYNC251 - the whole process stands still, as when it is stopped
@@ -303,7 +301,8 @@ async def finals_until(exchange: ExchangeDouble, condition) -> set[tuple[str, in
 
 
 async def test_a_symbol_that_leaves_may_be_silent_and_its_last_final_is_stored(exchange):
-    timing = replace(QUICK, stream_slack_s=-59.0)  # a stream is stale a second after its last frame
+    # A stream is stale a second after its last frame; a pause of this process is no silence.
+    timing = replace(QUICK, stream_slack_s=-59.0, silent_after_s=0.8, own_pause_s=0.3)
 
     def asked() -> int:
         return sum(each["method"] == "SUBSCRIBE" for session in exchange.sessions for each in session.messages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+from dataclasses import replace
 
 import pytest
 import structlog.testing
@@ -16,7 +17,7 @@ from streamer.timing import Timing
 from tests.streamer.exchange_double import eventually
 from tests.streamer.keeping_writer import KeepingWriter
 
-TIMING = Timing(disk_retry_first_s=0.01, disk_retry_cap_s=0.02, leave_within_s=0.2)
+TIMING = Timing(disk_retry_first_s=0.01, disk_retry_cap_s=0.02, leave_within_s=60.0)
 
 
 def candle(number: int) -> Candle:
@@ -73,7 +74,7 @@ async def test_the_end_writes_what_is_pending():
 
 async def test_the_end_does_not_wait_for_a_disk_that_goes_on_refusing():
     writer, stats = KeepingWriter(refuse=OSError(errno.ENOSPC, "full")), MarketStats()
-    flusher = Flusher("market", writer, stats, TIMING)
+    flusher = Flusher("market", writer, stats, replace(TIMING, leave_within_s=0.2))
     writer.add(candle(1), 0, 0)
     assert await flusher.finish() == 1
 

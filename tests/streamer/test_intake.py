@@ -47,14 +47,17 @@ def intake(sink) -> Intake:
 
 
 def test_a_sound_candle_is_stored_and_counted(intake, sink, writer):
-    intake.closed(kline(), STREAM, {STREAM})
-    assert list(writer.candles) == [("BTCUSDT", newest_begin_ms())]
-    assert (sink.stats.finals, sink.stats.last_run_ms, sum(sink.stats.lateness)) == (1, newest_begin_ms() + MINUTE, 1)
+    sound = kline()
+    intake.closed(sound, STREAM, {STREAM})
+    begin_ms = sound.candle.begin_ms
+    assert list(writer.candles) == [("BTCUSDT", begin_ms)]
+    assert (sink.stats.finals, sink.stats.last_run_ms, sum(sink.stats.lateness)) == (1, begin_ms + MINUTE, 1)
 
 
 def test_the_same_candle_twice_is_stored_once(intake, sink, writer):
-    intake.closed(kline(), STREAM, {STREAM})
-    intake.closed(kline(), STREAM, {STREAM})
+    again = kline()
+    intake.closed(again, STREAM, {STREAM})
+    intake.closed(again, STREAM, {STREAM})
     assert (len(writer.candles), sink.stats.finals, sink.stats.duplicates) == (1, 1, 1)
 
 
@@ -108,8 +111,9 @@ def test_a_candle_that_no_market_wants_is_not_stored(intake, writer, change):
 
 
 def test_while_the_disk_refuses_only_so_many_candles_are_kept(intake, sink, writer):
+    newest_ms = newest_begin_ms()
     for period in range(5):
-        intake.closed(kline(begin_ms=newest_begin_ms() - period * MINUTE), STREAM, {STREAM})
+        intake.closed(kline(begin_ms=newest_ms - period * MINUTE), STREAM, {STREAM})
     assert (writer.pending, sink.stats.dropped) == (3, 2)
 
 

@@ -130,6 +130,17 @@ async def test_an_unreadable_file_leaves_the_streams_as_they_are(config, folder)
     assert told.symbols == [{"AUSDT"}, {"AUSDT", "BUSDT"}]
 
 
+@pytest.mark.parametrize("sound", [True, False])
+async def test_a_start_with_a_damaged_newest_file_goes_by_the_one_before_it_or_asks_the_exchange(config, folder, sound):
+    told = Told([row("AUSDT")])
+    if sound:
+        ExchangeInfoStore(folder).save([row("AUSDT")], utc_now())
+    (folder.exchange_info / "29991231T000000Z.parquet").write_bytes(b"not parquet")
+    await told.follow_until(config, folder, lambda: told.symbols)
+    assert told.symbols == [{"AUSDT"}]
+    assert told.asked == (0 if sound else 1)
+
+
 async def test_a_symbol_that_stops_is_kept_until_the_candle_that_was_open_has_come(config, folder):
     store, told = ExchangeInfoStore(folder), Told()
     told.now_ms = NOON + 20_000
