@@ -116,6 +116,8 @@ async def do_period(
 
     async def once() -> Attempt:
         nonlocal best, tries
+        if tries and time.monotonic() >= last_mono:
+            return best  # the wait took longer than asked: the machine stood still
         tries += 1
         attempt = await _attempt(run_period, work, history_deadline(next_target, pace.interval), last_mono)
         _log(work, attempt, tries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ from kit.errors import ConfigError, FolderError, NaiveTimeError
 from kit.words import EPOCH
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIVE_POOL = "bmac-live"
 """The work pool whose deployments run in the one long-lived process of ``python -m flows worker``."""
+
+FIRST_CANDLE = datetime(2017, 7, 14, tzinfo=UTC)
+"""The day of the exchange's first ones."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,12 @@ def check_run_time(pace: Pace, base_dir: Path, run_time: datetime, now: datetime
 
     Raises:
         NaiveTimeError: it has no zone.
-        FolderError: it is not on the market's grid, or in the future.
+        FolderError: it is not on the market's grid, in the future, or before there was an exchange.
     """
     if run_time.tzinfo is None:
         raise NaiveTimeError(run_time)
+    if run_time < FIRST_CANDLE:
+        raise FolderError(str(base_dir), f"run time {run_time.isoformat()} is before the exchange's first candle")
     if not pace.on_grid(run_time):
         raise FolderError(str(base_dir), f"run time {run_time.isoformat()} is no multiple of {pace.interval}")
     if run_time > pace.newest_closed(now):

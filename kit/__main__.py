@@ -52,12 +52,16 @@ def status(
 
 
 def _watch_status(base_dirs: list[Path], periods: int) -> None:
-    from kit.watching import watch_status  # noqa: PLC0415 - of no use to the other commands
+    from kit.waiting import UNWATCHABLE  # noqa: PLC0415 - of no use to the other commands
+    from kit.watching import watch_status  # noqa: PLC0415 - same
 
     try:
         watch_status(base_dirs, periods, Console())
     except BmacError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except UNWATCHABLE as error:
+        typer.echo(f"error: the folders cannot be watched: {error}", err=True)
         raise typer.Exit(2) from None
 
 

@@ -2,10 +2,12 @@
 
 BmacError
 ├── NaiveTimeError (also ValueError)     a timestamp without a zone
+├── TimeRangeError (also ValueError)     a timestamp in the year 1 or 9999
 ├── UnknownWordError (also ValueError)   a trade type, interval, symbol ... that does not exist; suggests the nearest
 ├── ConfigError                          config.json is wrong: names the key and what is allowed (exit code 2)
 ├── FolderError                          something is wrong with a base directory (exit code 2)
 │   ├── FolderVersionError               written by another format version
+│   ├── DamagedFileError                 a file of candles or funding cannot be read by anybody; the flow puts it aside
 │   ├── FolderNotWritableError           permissions, read-only file system
 │   └── FolderBusyError                  another streamer or flow holds it
 ├── NotReadyError                        wait_ready / wait_complete ran out of time
@@ -53,6 +55,14 @@ class NaiveTimeError(BmacError, ValueError):
         self.moment = moment
 
 
+class TimeRangeError(BmacError, ValueError):
+    """A timestamp lies where ``datetime`` ends: in another zone, or a little on, there may be none."""
+
+    def __init__(self, moment: datetime) -> None:
+        super().__init__(f"{moment!r} lies outside the years 2 to 9998 of UTC")
+        self.moment = moment
+
+
 class UnknownWordError(BmacError, ValueError):
     """A name that does not exist, with what is allowed and the nearest to what was written."""
 
@@ -84,6 +94,17 @@ class FolderError(BmacError):
 
 class FolderVersionError(FolderError):
     """The folder was written in a format that this version does not read."""
+
+
+class DamagedFileError(FolderError):
+    """A file of candles or funding cannot be read by anybody, for what is in it. ``path`` is the file's."""
+
+    def __init__(self, path: str, damage: str) -> None:
+        super().__init__(
+            path,
+            f"cannot be read ({damage}); the next period puts it aside and fetches what it held of the window again; "
+            "where none runs, delete it",
+        )
 
 
 class FolderNotWritableError(FolderError):

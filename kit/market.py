@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from kit.config import load_config
 from kit.errors import NotReadyError, UnknownWordError
 from kit.resample.read import read_resample
 from kit.waiting import wait_until
-from kit.words import to_ms
+from kit.words import names_in, to_ms
 
 R = TypeVar("R")
 
@@ -47,8 +47,8 @@ class Market:
 
     def candles(
         self,
-        symbols: Sequence[str] | None = None,
-        columns: Sequence[str] | None = None,
+        symbols: Iterable[str] | None = None,
+        columns: Iterable[str] | None = None,
         last: int | None = None,
         source: bool = False,
         *,
@@ -73,7 +73,10 @@ class Market:
 
         Raises:
             UnknownWordError: a column that does not exist; an interval or offset that is not kept.
+            TypeError: ``symbols`` or ``columns`` is one text and not a list of them.
         """
+        symbols = None if symbols is None else names_in("symbols", symbols)
+        columns = None if columns is None else names_in("columns", columns)
         if interval is not None and interval != self.config.interval:
             if source:
                 raise UnknownWordError("source of a resample", source, ["False"])
@@ -117,9 +120,9 @@ class Market:
         rows = store.latest() if at is None else store.at(at)
         return pl.DataFrame(rows or [], infer_schema_length=None)
 
-    def funding_rates(self, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+    def funding_rates(self, symbols: Iterable[str] | None = None) -> pl.DataFrame:
         """Settled funding rates: symbol, funding_time (UTC), funding_rate, mark_price (null where unknown), kind."""
-        return FundingStore(self.folder).read(symbols)
+        return FundingStore(self.folder).read(None if symbols is None else names_in("symbols", symbols))
 
     def factors(self, run_time: datetime) -> pl.DataFrame | None:
         """The factors of the config at that run time, or None while they are not computed (or no longer kept).
@@ -145,13 +148,13 @@ class Market:
             raise NotReadyError(f"there are no factors of {run_time} after {timeout} s")
         return result
 
-    async def wait_ready(self, symbols: Collection[str], run_time: datetime, timeout: float) -> None:
+    async def wait_ready(self, symbols: Iterable[str], run_time: datetime, timeout: float) -> None:
         """Return once the candle of ``run_time`` is readable for all of ``symbols``.
 
         Raises:
             NotReadyError: ``timeout`` seconds passed before; names what was missing.
         """
-        wanted = set(symbols)
+        wanted = set(names_in("symbols", symbols))
         missing = wanted
 
         def look() -> bool | None:
@@ -200,4 +203,5 @@ class Market:
         for name in columns or ():
             if name not in POLARS_SCHEMA:
                 raise UnknownWordError("column", name, known)
-        return [*(VALUE_COLUMNS if columns is None else columns), *(PROVENANCE_COLUMNS if source else ())]
+        wanted = [*(VALUE_COLUMNS if columns is None else columns), *(PROVENANCE_COLUMNS if source else ())]
+        return list(dict.fromkeys(wanted))

@@ -11,6 +11,7 @@ import os
 import stat
 import unicodedata
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -67,25 +68,34 @@ def _is_no_letter(char: str) -> bool:
     return char in _MEANINGFUL or category[0] == "Z" or category in ("Cc", "Cf", "Cs", "Co")
 
 
-def read_bounded(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file of at most ``max_bytes``; links are followed.
-
-    A pipe or a device in a file's place would block for ever, and a file of gigabytes would take all memory.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read its bytes; links are followed. A pipe in a file's place would block for ever.
 
     Raises:
-        OSError: there is none (FileNotFoundError), it cannot be read, or it is no regular file.
-        TooLargeError: it is larger.
+        OSError: there is none (FileNotFoundError), it cannot be opened, or it is no regular file.
         ValueError: the path holds a null character.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file of at most ``max_bytes``: one of gigabytes would take all memory.
+
+    Raises:
+        OSError, ValueError: as ``open_regular``.
+        TooLargeError: it is larger.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         # The size may be none (in /proc) or change meanwhile: the content counts.
-        content = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
-    if max(len(content), status.st_size) > max_bytes:
+        content = b"" if size > max_bytes else file.read(max_bytes + 1)
+    if max(len(content), size) > max_bytes:
         raise TooLargeError(errno.EFBIG, f"it is larger than {max_bytes} bytes", str(path))
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,9 @@ from kit.words import from_ms, newest_run_time_ms, to_ms, utc_now
 FILLED_LATER = timedelta(minutes=10)
 """A period that was completed so long after its close is history that was filled, not a close that was late."""
 
+NAMED = 8
+"""So many symbols are named; the rest is counted."""
+
 MAX_HEARTBEAT_BYTES = 4 * MEGABYTE  # it has some 5 kB
 
 HEARTBEAT_STALE = timedelta(seconds=20)
@@ -39,13 +43,15 @@ class _Heartbeat(msgspec.Struct):
     rss_bytes: int
     wanted_streams: int
     delivering_streams: int
+    silent_streams: list[str] = []
 
 
 def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
     """Plain values for programs: ``market``, ``now`` (the exchange's, as far as it is known), ``due`` (the newest run
-    time that should be complete), ``newest`` (its record or None), ``periods`` (records, newest first), ``window``
-    (complete of known), ``clock_offset_ms`` (the exchange's clock minus this machine's, None: not known), ``streamer``
-    and ``worker`` (their heartbeats with ``age_seconds`` and ``alive``, None: none has run here).
+    time that should be complete), ``complete`` (whether it is), ``record`` (its record or None), ``last_complete`` (the
+    newest run time of the window that is complete, or None), ``newest_readable``, ``periods`` (records, newest first),
+    ``window`` (complete of known), ``clock_offset_ms`` (the exchange's clock minus this machine's, None: not known),
+    ``streamer`` and ``worker`` (their heartbeats with ``age_seconds`` and ``alive``, None: none has run here).
 
     Raises:
         ConfigError, FolderError: the folder cannot be read.
@@ -66,6 +72,8 @@ def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
         "now": _iso(now),
         "due": _iso(from_ms(due_ms)),
         "complete": due is not None and due.complete,
+        "record": None if due is None else due.as_dict(),
+        "last_complete": _newest_complete(records),
         "newest_readable": None if readable_ms is None else _iso(from_ms(readable_ms)),
         "window": {
             "run_times": market.config.num_candles,
@@ -79,6 +87,11 @@ def market_status(base_dir: Path, periods: int = 10) -> dict[str, Any]:
     }
 
 
+def _newest_complete(records: Mapping[int, LedgerRecord]) -> str | None:
+    newest_ms = max((run_ms for run_ms, record in records.items() if record.complete), default=None)
+    return None if newest_ms is None else _iso(from_ms(newest_ms))
+
+
 def status_table(status: dict[str, Any]) -> RenderableType:
     """The same for people; times in the reader's own zone."""
     table = periods_table(f"{status['market']}   {status['base_dir']}")
@@ -86,8 +99,7 @@ def status_table(status: dict[str, Any]) -> RenderableType:
         add_period(table, LedgerRecord.from_dict(record))
     window = status["window"]
     line = Text.assemble(
-        ("complete " if status["complete"] else "NOT COMPLETE ", "green" if status["complete"] else "bold red"),
-        f"for {_local(_moment(status['due']))}; ",
+        *_verdict_parts(status),
         f"window: {window['complete']} of {window['run_times']} run times complete; ",
         _streamer_line(status["streamer"]),
         *_worker_parts(status["worker"]),
@@ -96,6 +108,25 @@ def status_table(status: dict[str, Any]) -> RenderableType:
     if offset_ms is not None and is_off(offset_ms, was_off=False):
         line.append(f"; {off_words(offset_ms)}", style="bold red")
     return Group(table, line)
+
+
+def _verdict_parts(status: dict[str, Any]) -> list[Text]:
+    """Is it complete now; where not: what is missing, and since when. A run time that is not due yet counts once it is
+    complete, as on the status page."""
+    last, record = status["last_complete"], status["record"]
+    if last is not None and last >= status["due"]:  # both spelled alike, so that they compare as text
+        return [Text("complete ", "green"), Text(f"for {_local(_moment(last))}; ")]
+    missing = "nobody has judged it yet; " if record is None else f"missing: {_some(record['missing'])}; "
+    since = "no run time is complete yet; " if last is None else f"last complete: {_local(_moment(last))}; "
+    due = f"for {_local(_moment(status['due']))}; "
+    return [Text("NOT COMPLETE ", "bold red"), Text(due), Text(missing, "bold red"), Text(since)]
+
+
+def _some(symbols: Sequence[str], count: int | None = None) -> str:
+    """Some of these names, and how many more there are (``count`` in all)."""
+    named = symbols[:NAMED]
+    more = (len(symbols) if count is None else count) - len(named)
+    return printable(", ".join(named)) + (f" and {more} more" if more else "")
 
 
 def periods_table(title: str) -> Table:
@@ -147,10 +178,10 @@ def _streamer_line(beat: dict[str, Any] | None) -> Text:
         return Text("no streamer has run here", style="red")
     if not beat["alive"]:
         return Text(f"the streamer is silent for {beat['age_seconds']:.0f} s (pid was {beat['pid']})", style="bold red")
-    return Text(
-        f"streamer pid {beat['pid']}: {beat['delivering_streams']} of {beat['wanted_streams']} streams deliver, "
-        f"{beat['rss_bytes'] / 1e6:.0f} MB"
-    )
+    wanted, delivering = beat["wanted_streams"], beat["delivering_streams"]
+    silent = f" (silent: {_some(beat['silent_streams'], wanted - delivering)})" if delivering < wanted else ""
+    streams = f"{delivering} of {wanted} streams deliver{silent}"
+    return Text(f"streamer pid {beat['pid']}: {streams}, {beat['rss_bytes'] / 1e6:.0f} MB")
 
 
 def _worker(base_dir: Path) -> dict[str, Any] | None:
@@ -162,6 +193,7 @@ def _worker(base_dir: Path) -> dict[str, Any] | None:
     return {
         "pid": beat.pid,
         "running": beat.running,
+        "written_at": _iso(beat.written_at),
         "next_target": None if beat.next_target is None else _iso(beat.next_target),
         "age_seconds": round(age, 1),
         "alive": beat.running and age < SILENT_AFTER_S,

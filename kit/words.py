@@ -7,17 +7,21 @@ milliseconds since the epoch (the exchange's own form), everything else is an aw
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from kit.errors import NaiveTimeError, UnknownWordError
+from kit.errors import NaiveTimeError, TimeRangeError, UnknownWordError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 LAST_MS = 4_133_980_800_000
 """The year 2101. The exchange dates what has no end at the end of 2100; a time behind it is no time, and could not be
 reckoned with: ``datetime`` ends with the year 9999."""
+
+FIRST_POSSIBLE_MS, LAST_POSSIBLE_MS = -62_104_060_800_000, 253_370_764_799_999
+"""The years 2 to 9998 of UTC: ``datetime`` tells a year more on both sides, so that there is room to reckon."""
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -117,10 +121,17 @@ def to_ms(moment: datetime) -> int:
 
     Raises:
         NaiveTimeError: ``moment`` has no zone; a guess could be hours wrong.
+        TimeRangeError: it lies in the year 1 or 9999, where ``datetime`` ends.
+        TypeError: it is no ``datetime``.
     """
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{moment!r} is no datetime; write datetime.fromisoformat('2026-11-22T07:05:00Z')")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise NaiveTimeError(moment)
-    return (moment - EPOCH) // MILLISECOND
+    ms = (moment - EPOCH) // MILLISECOND
+    if not FIRST_POSSIBLE_MS <= ms <= LAST_POSSIBLE_MS:
+        raise TimeRangeError(moment)
+    return ms
 
 
 def from_ms(ms: int) -> datetime:
@@ -137,6 +148,21 @@ def utc_now() -> datetime:
 def newest_run_time_ms(now_ms: int, interval: Interval) -> int:
     """The newest run time that is not in the future: the close of the newest closed candle."""
     return now_ms - now_ms % interval.ms
+
+
+def names_in(what: str, names: Iterable[str]) -> list[str]:
+    """The names as a list, each once, in their order.
+
+    Raises:
+        TypeError: one text, which would be taken for its letters, or a name that is no text.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"{what} is the text {names!r}, not a list; write [{names!r}]")
+    found = list(dict.fromkeys(names))
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"{what} has {name!r}, which is no text")
+    return found
 
 
 def parse_trade_type(text: str) -> TradeType:

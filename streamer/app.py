@@ -27,7 +27,7 @@ from streamer.stats import MarketStats
 from streamer.status import MOST_SILENT, status_record, write_status
 from streamer.timing import Timing
 from streamer.universe import FirstExchangeInfo, fetch_exchange_info, follow
-from streamer.watching import watch_workers
+from streamer.watching import watch_flows
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -65,8 +65,8 @@ class Streamer:
         self._routes: dict[RouteKey, Route] = {}
         self._works: set[asyncio.Task[None]] = set()
         self._started_at = utc_now().isoformat()
-        self._status_problem = ""
-        self._status_began: float | None = None
+        self._status_problem: dict[str, str] = {}
+        self._status_began: dict[str, float] = {}
         self.begun = asyncio.Event()
         """Set once all folders are held, or stood by for."""
 
@@ -87,7 +87,8 @@ class Streamer:
 
     def slowest_write_s(self) -> float:
         """Seconds that the oldest write under way has taken so far; 0.0 while the disk has nothing to do."""
-        began = [each for each in (self._status_began, *(market.flusher.began for market in self._markets)) if each]
+        flushes = (market.flusher.began for market in self._markets)
+        began = [each for each in (*self._status_began.values(), *flushes) if each]
         return time.monotonic() - min(began) if began else 0.0
 
     async def run(self, stop: asyncio.Event, *, standby: bool = False) -> None:
@@ -110,8 +111,8 @@ class Streamer:
                     locks.enter_context(hold(_folder_of(config), "streamer"))
                 for config in self._configs:
                     self._stream(config)
-            watching = watch_workers(lambda: [market.config.base_dir for market in self._markets], self._timing)
-            self._begin(self._beat(), watching)
+            watching = watch_flows(lambda: [market.config for market in self._markets], self._timing)
+            self._begin(watching)
             self.begun.set()
             try:
                 await _until(stop, self._works)
@@ -163,7 +164,7 @@ class Streamer:
         sink = Sink(name, config.interval, writer, flusher.wake, stats)
         market = StreamedMarket(config, folder, host, writer, stats, flusher, sink, self._route_to(host, config.proxy))
         self._markets.append(market)
-        self._begin(self._follow(market), flusher.run())
+        self._begin(self._follow(market), flusher.run(), self._beat(market))
         logger.info("streamer.started", market=name)
 
     def _begin(self, *works: Coroutine[Any, Any, None]) -> None:
@@ -191,35 +192,37 @@ class Streamer:
             timing=self._timing,
         )
 
-    async def _beat(self) -> None:
+    async def _beat(self, market: StreamedMarket) -> None:
+        """For each market by itself: a disk that hangs under one must not make the others look dead."""
         while True:
             await asyncio.sleep(self._timing.status_every_s)
-            await self._write_status(running=True)
+            await self._write_status(market, running=True)
 
-    async def _write_status(self, *, running: bool) -> None:
-        for market in self._markets:
-            wanted, delivering = market.route.delivering(market.sink.name)
-            record = status_record(
-                started_at=self._started_at,
-                running=running,
-                market=market.stats,
-                pending=market.writer.pending,
-                wanted=wanted,
-                delivering=delivering,
-                silent=market.route.silent(market.sink.name, MOST_SILENT) if delivering < wanted else (),
-                route=market.route.stats,
-                phases=market.route.phases() if running else {},
-            )
-            self._status_began = time.monotonic()
-            try:
-                await asyncio.to_thread(write_status, market.config.base_dir, record)
-                problem = ""
-            except OSError as error:
-                problem = str(error)
-            self._status_began = None
-            if problem and problem != self._status_problem:
-                logger.error("status.unwritable", market=market.sink.name, error=problem)
-            self._status_problem = problem
+    async def _write_status(self, market: StreamedMarket, *, running: bool) -> None:
+        name = market.sink.name
+        wanted, delivering = market.route.delivering(name)
+        record = status_record(
+            started_at=self._started_at,
+            running=running,
+            market=market.stats,
+            pending=market.writer.pending,
+            wanted=wanted,
+            delivering=delivering,
+            silent=market.route.silent(name, MOST_SILENT) if delivering < wanted else (),
+            route=market.route.stats,
+            phases=market.route.phases() if running else {},
+        )
+        self._status_began[name] = time.monotonic()
+        try:
+            await asyncio.to_thread(write_status, market.config.base_dir, record)
+            problem = ""
+        except OSError as error:
+            problem = str(error)
+        finally:
+            del self._status_began[name]
+        if problem and problem != self._status_problem.get(name):
+            logger.error("status.unwritable", market=name, error=problem)
+        self._status_problem[name] = problem
 
     async def _finish(self) -> None:
         """Write what is pending, say goodbye in the status files; bounded in time, the disk may hang."""
@@ -228,7 +231,7 @@ class Streamer:
             logger.error("candles.unwritten", count=sum(unwritten))
         try:
             async with asyncio.timeout(self._timing.leave_within_s / 2):
-                await self._write_status(running=False)
+                await asyncio.gather(*(self._write_status(market, running=False) for market in self._markets))
         except TimeoutError:
             logger.error("status.unwritable", error="the disk does not answer")  # noqa: TRY400 - no trace worth reading
         logger.info("streamer.stopped", cpu_seconds=round(time.process_time(), 2))

@@ -53,7 +53,7 @@ class Timing:
     disk_retry_first_s: float = 0.2
     disk_retry_cap_s: float = 5.0
     leave_within_s: float = 2.0  # for the last flush; the sockets have closed by then
-    max_pending: int = 200_000  # candles kept in memory while the disk refuses: 4 h of 750 symbols at 1m, about 100 MB
+    max_pending: int = 200_000  # candles kept in memory while the disk hangs: 4 h of 750 symbols at 1m, about 100 MB
 
     standby_look_s: float = 0.25  # at the lock of a folder that another streamer holds: two system calls
     leaving_slack_s: float = 10.0  # past its last close; of recorded finals the latest came 2 s after it
@@ -62,5 +62,6 @@ class Timing:
     fetch_retry_cap_s: float = 60.0
     status_every_s: float = 5.0
     worker_look_s: float = 5.0  # at the heartbeat of the flows' worker
-    watch_every_s: float = 60.0  # while that is silent: what a child costs (a second of CPU) is spent once a minute
+    unattended_look_s: float = 30.0  # at a market without a worker: some milliseconds for the disk
+    watch_every_s: float = 60.0  # while something is to be told: a child costs a second of CPU, once a minute
     late_after_s: float = 5.0  # a final this long after its close is counted late and logged

@@ -95,6 +95,9 @@ class ExchangeInfoOnDisk:
     def changed(self) -> Rows | None:
         """The rows when they are newer than at the last call, else None. Blocks for the disk.
 
+        At the first call what is damaged is passed over for what is older: it may be all there is for hours. Later
+        what was read stays.
+
         Raises:
             OSError, ValueError: the file cannot be read; the next call tries again.
         """
@@ -107,7 +110,7 @@ class ExchangeInfoOnDisk:
         versions = self._store.versions()
         rows = None
         if versions and versions[-1].name != self._version:
-            rows = self._store.read(versions[-1])
+            rows = self._store.read(versions[-1]) if self._version else self._store.latest()
             self._version = versions[-1].name
         self._stamp = stamp
         return rows

@@ -19,8 +19,8 @@ from kit.buffer.read import Span, current_view, read_candles, read_view
 from kit.buffer.states import States, save_states
 from kit.buffer.view import View
 from kit.dialect.klines import plan_pages
-from kit.errors import ExchangeError, SymbolRefusedError
-from kit.words import Candle, Source, from_ms, to_ms
+from kit.errors import ExchangeError, FolderError, SymbolRefusedError
+from kit.words import MILLISECOND, Candle, Source, from_ms, to_ms
 
 log = structlog.get_logger(__name__)
 
@@ -54,17 +54,19 @@ async def look_back(period: Period) -> str:
     """Compare what was stored with what the exchange said afterwards: late finals of the stream, REST's early rows once
     more, finals that the stream contradicted, a part of the market in turns."""
     await _wait_until_sure(period)
-    revised = compare_late_finals(period)
+    before = period.revised
+    postponed = ""
+    compare_late_finals(period)
     try:
-        revised += await read_again(period)
-        revised += await look_into_contradictions(period)
-        revised += await audit(period)
+        await read_again(period)
+        await look_into_contradictions(period)
+        await audit(period)
     except ExchangeError as error:
         log.warning("audit.postponed", market=period.folder.candles.name, error=str(error))
-        return f"{revised} revised, the rest postponed"
+        postponed = ", the rest postponed"
     finally:
         save_states(period.folder, period.states)
-    return f"{revised} revised"
+    return f"{period.revised - before} revised{postponed}"
 
 
 async def _wait_until_sure(period: Period) -> None:
@@ -81,22 +83,28 @@ async def _wait_until_sure(period: Period) -> None:
 def compare_late_finals(period: Period) -> int:
     """Stream finals that came after REST had filled their slot: where they differ, the final is what is true."""
     view = current_view(period.folder)
-    if not view.streams or not view.rests:
+    rests = [overlay.file for overlay in view.rests]
+    if not view.streams or not rests:
         return 0
-    first_ms = min(file.first_ms for file in view.streams)
-    last_ms = max(file.last_ms for file in view.streams)
-    readable = stored_candles(period.folder, Span(first_ms, last_ms))
-    by_rest = {key: value for key, value in readable.items() if value[1] == Source.REST}
+    # What is no block's yet, a whole market of slices, is looked through in each period: only what REST gave of it, and
+    # the finals of just these, are taken apart.
+    first_ms = max(min(file.first_ms for file in view.streams), min(file.first_ms for file in rests))
+    last_ms = min(max(file.last_ms for file in view.streams), max(file.last_ms for file in rests))
+    by_rest = stored_candles(period.folder, Span(first_ms, last_ms), source=Source.REST)
     if not by_rest:
         return 0
-    finals = _candles(read_view(period.folder, View(streams=view.streams), list(STREAM_COLUMNS)))
-    return _revise(period, differences(by_rest, finals, "the stream's final came after REST"))
+    closes = [begin_ms + period.config.interval.ms for _, begin_ms in by_rest]
+    span = Span(min(closes), max(closes))
+    slices = View(streams=view.narrowed(span.first_ms, span.last_ms).streams)
+    finals = read_view(period.folder, slices, list(STREAM_COLUMNS), span=span)
+    theirs = finals.filter(pl.col("symbol").is_in(sorted({symbol for symbol, _ in by_rest})))
+    return _revise(period, differences(by_rest, _candles(theirs), "the stream's final came after REST"))
 
 
 async def read_again(period: Period) -> int:
     """Rows that REST gave soon after their close, asked for once more now that they are older."""
     step = period.window.step_ms
-    until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) // step * step
+    until_ms = (period.sure_ms - SURE_AFTER_CLOSE // MILLISECOND) // step * step
     since_ms = max(period.states.reread_until_ms + step, period.window.first_ms + step)
     if until_ms < since_ms:
         return 0
@@ -176,10 +184,10 @@ async def _compare(period: Period, begins: dict[str, list[int]], reason: str) ->
     What REST has and we have not (it was held not to exist, or the window's filling has not come so far) is stored.
 
     Raises:
-        ExchangeError: not all could be asked. What was told before is compared all the same.
+        ExchangeError, FolderError: not all could be asked. What was told before is compared all the same.
     """
     told: list[Candle] = []
-    problem: ExchangeError | None = None
+    problem: ExchangeError | FolderError | None = None
     deadline_ms = to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
 
     async def hear(symbol: str, first_ms: int, last_ms: int) -> None:
@@ -188,7 +196,7 @@ async def _compare(period: Period, begins: dict[str, list[int]], reason: str) ->
             told.extend(await _told(period, symbol, first_ms, last_ms, deadline_ms))
         except SymbolRefusedError:
             log.info("audit.refused", market=period.folder.candles.name, symbol=symbol)  # it was delisted meanwhile
-        except ExchangeError as error:
+        except (ExchangeError, FolderError) as error:  # the latter: the weight budget cannot be kept
             problem = problem or error
 
     async with asyncio.TaskGroup() as group:

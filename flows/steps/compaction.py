@@ -7,7 +7,6 @@ from functools import partial
 from flows.steps.context import Period, to_the_end
 from kit.buffer.compaction import compact
 from kit.buffer.read import current_view
-from kit.words import to_ms
 
 LOOSE = 128
 """So many slices outside of blocks are no more in order: it is a dozen at 1m and longer, some fifty at 1s."""
@@ -26,8 +25,8 @@ async def compact_buffer(period: Period) -> str:
         partial(
             compact,
             period.folder,
-            exchange_ms=to_ms(period.exchange_now()),
-            window_ms=period.window.first_ms + step,
+            exchange_ms=period.sure_ms,
+            window_ms=period.kept_from_ms + step,
             active=period.trading,
             filling=bool(period.history_left),
         )

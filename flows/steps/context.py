@@ -13,14 +13,17 @@ from typing import Any, TypeVar
 import structlog
 
 from flows.exchange_time import connected, measure
+from kit.buffer.damage import put_aside_what_is_after
 from kit.buffer.layout import Folder
+from kit.buffer.read import current_view
 from kit.buffer.states import States
 from kit.completeness import Window
 from kit.config import MarketConfig, load_config
 from kit.dialect.rest import RestClient
 from kit.dialect.symbols import SymbolInfo
+from kit.errors import FolderError
 from kit.exchange_clock import steady_ms
-from kit.words import from_ms, to_ms
+from kit.words import MILLISECOND, from_ms, to_ms, utc_now
 
 R = TypeVar("R")
 
@@ -29,6 +32,9 @@ log = structlog.get_logger(__name__)
 FINAL_AFTER = timedelta(seconds=2)
 """A REST row counts as final so long after its close by the exchange's clock. The exchange publishes no bound; its
 own last frames of quiet symbols come about 2 s after the close (docs/exchange.md)."""
+
+FUTURE = timedelta(hours=1)
+"""A candle file that is named for a time so long after now is none of ours."""
 
 ANSWER_WITHIN = timedelta(seconds=2)
 """So long a period waits for answers without which it can be judged, too. A sound exchange answers in a tenth of that;
@@ -83,6 +89,23 @@ class Period:
         return Window(self.begin_ms - (self.config.num_candles - 1) * step, self.begin_ms, step)
 
     @property
+    def sure_ms(self) -> int:
+        """A moment that the exchange's clock has passed: what is sealed, dropped and looked back upon goes by it.
+
+        While the exchange has not told its time since this machine booted, a wall clock that is days ahead may be all
+        there is (no network yet, an empty battery); then the newest candle on disk says how far the exchange has come.
+        """
+        clock = self.client.budget.clock()
+        if clock.age_ms is not None:
+            return clock.exchange_ms
+        return min(clock.exchange_ms, current_view(self.folder).newest_run_ms or 0)
+
+    @property
+    def kept_from_ms(self) -> int:
+        """The begin time from which on all is kept: the window's first, by a clock that is sure."""
+        return min(self.window.first_ms, self.sure_ms - self.config.num_candles * self.config.interval.ms)
+
+    @property
     def market_symbols(self) -> list[str]:
         """The symbols that are looked at: those that trade, and those that did within the window."""
         oldest_ms = self.window.first_ms
@@ -115,9 +138,13 @@ async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Perio
     is still awaited when the period ends, is given up.
 
     Raises:
-        ConfigError, FolderError: the config or the folder cannot be used.
+        ConfigError, FolderError: the config or the folder cannot be used, or no candle of it closes at ``run_time``.
     """
     config = load_config(base_dir)
+    if to_ms(run_time) % config.interval.ms:
+        # Where the interval was edited under a running worker: what closes then was never traded as one candle.
+        odd = f"run time {run_time.isoformat()} is no multiple of {config.interval.delta}; was the interval changed?"
+        raise FolderError(str(base_dir), f"{odd} Restart the worker")
     folder = Folder(base_dir, config.trade_type, config.interval, config.save_type)
     folder.open_for_writing()
     began_ms = steady_ms()
@@ -134,6 +161,17 @@ async def open_period(base_dir: Path, run_time: datetime) -> AsyncIterator[Perio
             yield period
         finally:
             await cancel_all([task for task in (asked_clock, period.asked_info) if task is not None])
+
+
+def put_aside_the_future(period: Period) -> None:
+    """Put files out of readers' way whose candles cannot have closed. OSError when the disk refuses.
+
+    Only once the exchange has confirmed its clock, and of it and this machine's the later one counts: better a file
+    too many is read than a sound one lost.
+    """
+    clock = period.client.budget.clock()
+    if clock.age_ms is not None:
+        put_aside_what_is_after(period.folder, max(clock.exchange_ms, to_ms(utc_now())) + FUTURE // MILLISECOND)
 
 
 async def to_the_end(work: Callable[[], R]) -> R:

@@ -17,6 +17,7 @@ from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.ledger import Ledger
 from kit.buffer.read import read_candles
 from kit.buffer.states import Hole, States, SymbolState, save_states
+from kit.completeness import NO_CANDLE
 from kit.dialect.symbols import SymbolInfo, select, trades
 from kit.errors import BadAnswerError, ExchangeError, FolderError
 from kit.words import MILLISECOND, to_ms
@@ -100,9 +101,15 @@ def take_late_answer(period: Period) -> bool:
     return changed
 
 
-async def _ask(period: Period, known: Sequence[object] | None) -> tuple[SymbolInfo, ...]:
+async def _ask(period: Period, known: Sequence[Mapping[str, Any]] | None) -> tuple[SymbolInfo, ...]:
     deadline_ms = None if known is None else to_ms(period.exchange_now() + WAIT_FOR_WEIGHT)
-    return _plausible((await period.client.exchange_info(deadline_ms=deadline_ms)).symbols, known)
+    told = await period.client.exchange_info(deadline_ms=deadline_ms)
+    symbols = _plausible(told.symbols, known)
+    if not told.malformed:
+        return symbols
+    # What is not there may be what could not be read, and to take it for delisted would excuse it and end its stream.
+    names = {info.symbol for info in symbols}
+    return (*symbols, *(SymbolInfo.from_dict(row) for row in known or () if row["symbol"] not in names))
 
 
 async def _wait(tasks: Sequence[asyncio.Task[Any]], patience: timedelta | None) -> None:
@@ -223,8 +230,10 @@ def update_states(
 def _update(states: States, info: SymbolInfo, now_ms: int, step_ms: int, held_ms: int | None) -> list[str]:
     """Bring one known symbol's state up to date; what happened to it."""
     state = states.symbols[info.symbol]
-    if trades(info):
+    if trades(info) and state.stopped_ms is not None:
         _remember_halt(state, states.exchange_info_at_ms, step_ms)
+        # What REST refused while it did not trade may be there: only what an answer lacked twice is known not to be.
+        state.gaps = [gap for gap in state.gaps if gap.reason == NO_CANDLE]
     state.status = info.status
     if not trades(info):
         if state.stopped_ms is not None:

@@ -137,7 +137,11 @@ async def _work(period: Period, filling: Filling, oldest: dict[str, int]) -> Non
 async def _learn_listing(
     period: Period, filling: Filling, oldest: dict[str, int], symbol: str, page: Page, *, candles: list[Candle]
 ) -> None:
-    """Note the symbol's oldest candle; when the page began before it, make sure that nothing older exists."""
+    """Note the symbol's oldest candle; when the page began before it, make sure that nothing older exists.
+
+    As with any hole one answer is not enough: REST that lacks the past for a moment would take it out of the market.
+    Until a later period has confirmed it, what is older is left alone.
+    """
     state = period.states.symbols[symbol]
     begins = [candle.begin_ms for candle in candles]
     known = min([*begins, *([oldest[symbol]] if symbol in oldest else [])], default=None)
@@ -147,6 +151,9 @@ async def _learn_listing(
     if state.first_ms is not None or page.start_ms >= known or page.end_ms < page.start_ms:
         return
     filling.presumed_listed.add(symbol)
+    before_ms = known - period.config.interval.ms
+    if not any(gap.first_ms <= before_ms <= gap.last_ms for gap in state.gaps):
+        return
     if await _nothing_before(period, symbol, known):
         set_first(state, known)
     else:
@@ -162,7 +169,7 @@ def set_first(state: SymbolState, first_ms: int) -> None:
 
 def forget_before(period: Period) -> None:
     """Drop what is remembered of holes that the window has left behind."""
-    oldest_ms = period.window.first_ms
+    oldest_ms = period.kept_from_ms
     for state in period.states.symbols.values():
         state.unanswered = [hole for hole in state.unanswered if hole.last_ms >= oldest_ms]
         state.gaps = [gap for gap in state.gaps if gap.last_ms >= oldest_ms]

@@ -50,7 +50,7 @@ def write_window(period: Period, findings: Findings) -> int:
         if before is None or any(getattr(record, name) != getattr(before, name) for name in UNCHANGED):
             changed.append(record)
     ledger.put(changed)
-    ledger.forget_before(window.first_ms)
+    ledger.forget_before(period.kept_from_ms)
     return len(changed)
 
 

@@ -328,8 +328,12 @@ def _with_unheadered(state: State, terms: Terms, now_ms: int, weight: int) -> St
 
 
 def _with_clock_checked(state: State, now_ms: int, promise: Promise, date_ms: int) -> State:
-    """Two things are certain: the answer came after its Date, and the request was made before its Date's end."""
-    behind = date_ms - now_ms
+    """Two things are certain: the answer came after its Date, and the request was made before its Date's end.
+
+    Unless it is the Date of something before the exchange, whose clock is fast. So it never moves a clock forward that
+    ``/time`` has told: candles would be held to be closed that are not.
+    """
+    behind = 0 if state.clock_asked else date_ms - now_ms
     ahead = promise.made_ms - (date_ms + 1_000)
     if max(behind, ahead) <= CLOCK_TOLERANCE_MS:
         return state

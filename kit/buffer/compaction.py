@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from kit.buffer.assets import asset_name, load_assets
+from kit.buffer.damage import refuse_torn
 from kit.buffer.files import SCHEMA, remove_temporaries, write_table
 from kit.buffer.fills import number_after
 from kit.buffer.layout import BLOCK_SIZES, GRACE, CandleFile, Folder, sealed_after_ms
-from kit.buffer.read import POLARS_SCHEMA, Span, read_view
+from kit.buffer.read import POLARS_SCHEMA, Span, current_view, read_view
 from kit.buffer.view import Range, View, choose, superseded
 from kit.durable import sync_folder
 from kit.exchange_clock import unset_wall_s
@@ -106,7 +107,12 @@ def compact(folder: Folder, *, exchange_ms: int, window_ms: int, active: Collect
 
     ``exchange_ms``: the exchange's time; ``window_ms``: the oldest run time of the window; ``active``: the market's
     symbols, whose candles before the window are dropped, while those of all others are kept.
+
+    Raises:
+        DamagedFileError: a file is damaged; names it.
     """
+    # Of what lies before the window nothing is read here for long, though readers do.
+    refuse_torn(folder.candles / file.name for file in current_view(folder).files)
     sealed_ms = exchange_ms - 3 * sealed_after_ms(folder.interval)
     builds = plan(
         folder.list_candle_files(),

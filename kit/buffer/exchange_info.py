@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
@@ -16,7 +15,7 @@ import pyarrow.parquet
 import structlog
 
 from kit.buffer.files import write_table
-from kit.buffer.layout import Folder, time_word
+from kit.buffer.layout import Folder, names_of_files, time_word
 from kit.errors import FolderError
 from kit.words import to_ms
 
@@ -34,10 +33,7 @@ class ExchangeInfoStore:
 
     def versions(self) -> list[Path]:
         """The files, oldest first."""
-        try:
-            names = os.listdir(self._folder)  # noqa: PTH208 - names are all that is looked at
-        except FileNotFoundError:
-            return []
+        names = names_of_files(self._folder)
         return [self._folder / name for name in sorted(names) if name.endswith(".parquet") and name[:1].isdigit()]
 
     def latest(self) -> list[dict[str, Any]] | None:

@@ -84,12 +84,14 @@ def readable_keys(folder: Folder, span: Span) -> set[tuple[str, int]]:
 
 
 def stored_candles(
-    folder: Folder, span: Span, symbols: Sequence[str] | None = None
+    folder: Folder, span: Span, symbols: Sequence[str] | None = None, source: Source | None = None
 ) -> dict[tuple[str, int], tuple[Candle, str]]:
-    """The readable candles of the span with their source, by symbol and begin time."""
+    """The readable candles of the span with their source, by symbol and begin time; those of one ``source`` only."""
     frame = read_candles(folder, span=span, symbols=symbols).with_columns(
         pl.col("symbol", "source").cast(pl.String), pl.col("candle_begin_time").dt.epoch("ms")
     )
+    if source is not None:
+        frame = frame.filter(pl.col("source") == source.value)
     names = [name if name != "begin_ms" else "candle_begin_time" for name in Candle._fields]
     rows = frame.select(*names, "source").rows()
     return {(row[0], row[1]): (Candle(*row[:-1]), row[-1]) for row in rows}

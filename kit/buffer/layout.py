@@ -11,12 +11,14 @@
         block_20261122T064000Z_20261122T071500Z_<seq>.parquet      flow: compacted, every candle of its run times
         retired_..._..._<seq>.parquet                 flow: a block of run times that left the window, of which only
                                                       the symbols remain that are no longer in the market
+        damaged_<name>                                flow: a file that could not be read any more, or is named for the
+                                                      future; left to people
         ledger/20261122T000000Z.jsonl                 flow: records of 64 run times a file
         revisions/<seq>.jsonl                         flow: what each revision changed, kept for ever
         symbols.json                                  flow: what is known of each symbol's history
         assets.json                                   flow: tickers that came back as another asset, where there are any
       exginfo_5m/20261122T070001Z.parquet             one file a change
-      funding_5m/202611.parquet                       one file a month
+      funding_5m/202611.parquet                       one file a month; damaged_202611.parquet as above
       factors_5m/  resample_1h/
 
 The rules that let two writers and any number of readers do without a lock between them:
@@ -26,6 +28,7 @@ The rules that let two writers and any number of readers do without a lock betwe
 - ``seq`` grows with every file of the flow. A block holds all that was readable of its run times when it was made:
   files of those run times with a smaller ``seq``, and the streamer's slices, are *absorbed* and no longer read.
 - The streamer is done with a period when it is *sealed*; a block is only made of periods that have been sealed.
+- Only regular files (or links to them) are ours: a folder or a pipe under such a name is passed over.
 - Absorbed files are deleted long after the block appeared (``GRACE``), so that a reader which listed the folder
   before still finds what it chose.
 """
@@ -54,6 +57,9 @@ GRACE = timedelta(seconds=120)
 BLOCK_SIZES = (256, 64, 8)
 """Run times a block, largest first. With 8 a reader meets at most about 11 loose slices; 256 keep what is read beyond
 the window, and what one build costs, small."""
+
+ASIDE = "damaged_"
+"""Before the name of a file that was put aside: nobody takes it for one of ours."""
 
 KINDS = ("stream", "rest", "revision", "block", "retired")
 
@@ -89,6 +95,15 @@ class CandleFile:
         return self.first_ms <= other.first_ms and other.last_ms <= self.last_ms
 
 
+def is_utf8(path: str) -> bool:
+    """Whether a path is text. Python keeps other bytes of a name as halves of characters, which polars refuses."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def time_word(ms: int) -> str:
     """A run time as file names spell it: ``20261122T070500Z``."""
     return from_ms(ms).strftime("%Y%m%dT%H%M%SZ")
@@ -111,6 +126,18 @@ def parse_name(name: str) -> CandleFile | None:
     except ValueError:  # a month 13
         return None
     return CandleFile(stream or kind, first_ms, last_ms, int(seq), name) if 0 <= first_ms <= last_ms else None
+
+
+def names_of_files(folder: Path) -> list[str]:
+    """The names of the regular files in a folder, in no order; none where there is no folder.
+
+    Whoever opened a pipe would wait for ever. What a name stands for comes with the listing: no look at each.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file()]
+    except FileNotFoundError:
+        return []
 
 
 @dataclass(frozen=True)
@@ -176,18 +203,21 @@ class Folder:
 
     def list_candle_files(self) -> list[CandleFile]:
         """What lies in the candle folder now; empty when it does not exist yet."""
-        try:
-            names = os.listdir(self.candles)  # noqa: PTH208 - a Path for each of some hundred names costs more than this
-        except FileNotFoundError:
-            return []
-        return [file for file in map(parse_name, names) if file is not None]
+        return [file for file in map(parse_name, names_of_files(self.candles)) if file is not None]
 
     def check_version(self) -> bool:
         """Whether the folder has been written before.
 
         Raises:
             FolderVersionError: it has, in another format.
+            FolderError: its name is no text that polars could open.
         """
+        if not is_utf8(str(self.base_dir)):
+            raise FolderError(
+                str(self.base_dir),
+                "its name is not UTF-8, which candles cannot be read from; rename it (or is Python made to use another "
+                "encoding than UTF-8 for names, by PYTHONUTF8=0 or the locale?)",
+            )
         try:
             written = json.loads(read_bounded(self.format_file, MEGABYTE))
         except FileNotFoundError:

@@ -12,7 +12,7 @@ import structlog
 from kit.buffer.files import write_atomically
 from kit.buffer.layout import Folder, time_word
 from kit.durable import sync_folder
-from kit.errors import NaiveTimeError
+from kit.errors import NaiveTimeError, TimeRangeError
 from kit.outside import MEGABYTE, UNREADABLE, TooLargeError, read_bounded
 from kit.words import to_ms
 
@@ -119,7 +119,7 @@ def _record_in(line: bytes, path: Path) -> LedgerRecord | None:
     try:
         record = msgspec.json.decode(line, type=LedgerRecord)
         to_ms(record.run_time)
-    except (NaiveTimeError, *UNREADABLE) as error:
+    except (NaiveTimeError, TimeRangeError, *UNREADABLE) as error:
         log.warning("ledger.damaged", path=str(path), error=str(error))
         return None
     return record

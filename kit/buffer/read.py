@@ -20,7 +20,7 @@ from kit.buffer.assets import asset_name, load_assets, ticker_of
 from kit.buffer.files import FLOAT_COLUMNS, VALUE_COLUMNS
 from kit.buffer.layout import CandleFile, Folder
 from kit.buffer.view import Overlay, View, choose
-from kit.errors import FolderError
+from kit.errors import DamagedFileError, FolderError
 
 ATTEMPTS = 10
 """Listings tried when a chosen file is gone: each loss means that the flow compacted at that very moment."""
@@ -77,7 +77,8 @@ def read_candles(
     ``text``: symbol and source as String and not as Categorical.
 
     Raises:
-        FolderError: a file is damaged; names it.
+        DamagedFileError: a file is damaged; names it.
+        FolderError: a file cannot be opened.
     """
     boundaries = load_assets(folder)
     if symbols is not None:
@@ -118,7 +119,7 @@ def _read_tickers(
         if not retired:
             view = view.without_retired()
         try:
-            return read_view(folder, view, wanted, symbols=symbols, span=kept, text=text)
+            return _read_view(folder, view, wanted, symbols=symbols, span=kept, text=text)
         except READING_ERRORS as error:
             # polars has a word of its own for a file that vanished, or not, depending on when it did.
             if attempt == ATTEMPTS - 1 or all((folder.candles / file.name).exists() for file in view.files):
@@ -126,7 +127,20 @@ def _read_tickers(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def read_view(
+def read_view(folder: Folder, view: View, wanted: Sequence[str], *, span: Span | None = None) -> pl.DataFrame:
+    """The rows of a view whose files nobody deletes meanwhile: for the flow, which alone does.
+
+    Raises:
+        DamagedFileError: a file is damaged; names it.
+        FolderError, OSError: a file cannot be opened.
+    """
+    try:
+        return _read_view(folder, view, wanted, span=span)
+    except READING_ERRORS as error:
+        _blame(folder, view, error)
+
+
+def _read_view(
     folder: Folder,
     view: View,
     wanted: Sequence[str],
@@ -256,17 +270,30 @@ def _blame(folder: Folder, view: View, error: BaseException) -> NoReturn:
     for file in view.files:
         path = folder.candles / file.name
         try:
-            # As readers do, alone, and all of it: what one library takes for sound another may not.
-            frame = pl.concat(pl.collect_all(Scan(folder, tuple(POLARS_SCHEMA), [], None).files([file])))
-            in_order(frame)
+            damage = damage_of(path)
         except FileNotFoundError:
             continue
-        except READING_ERRORS as damage:
-            raise FolderError(
-                str(path),
-                f"cannot be read ({damage}); if it is damaged, delete it: what it held of the window is fetched again",
-            ) from error
+        except OSError as refusal:
+            raise FolderError(str(path), f"cannot be read ({refusal.strerror})") from error
+        if damage is not None:
+            raise DamagedFileError(str(path), str(damage)) from error
     raise error
+
+
+def damage_of(path: Path) -> Exception | None:
+    """Why nobody can read a candle file; None when it is sound. OSError when it cannot be opened.
+
+    Decided in memory: that no more files can be opened, say, is no damage.
+    """
+    content = path.read_bytes()
+    try:
+        frame = pl.read_parquet(content) if path.suffix == ".parquet" else pl.read_ipc(content)
+        # Joined and ordered as readers do; provenance is not in every kind of file.
+        names = [name for name in POLARS_SCHEMA if name in (*KEY, *VALUE_COLUMNS) or name in frame.columns]
+        in_order(pl.concat([_empty(names), frame.select(names)]))
+    except READING_ERRORS as error:  # polars has OSErrors of its own for offsets that lie outside
+        return error
+    return None
 
 
 def _empty(wanted: Sequence[str]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kit.buffer.files import candle_table, remove_temporaries, write_table
 from kit.buffer.layout import Folder, sealed_after_ms
+from kit.exchange_clock import steady_ms
 from kit.words import Candle, Source
 
 
@@ -32,7 +33,8 @@ class SliceWriter:
     """Collects closed candles and writes them. ``add`` may be called from any thread, ``flush`` from one.
 
     A candle for a sealed period is refused: the flow may have compacted that period already. REST fills it.
-    Sealing goes by the exchange's clock, as the frames tell it, so a wrong local clock refuses nothing.
+    Sealing goes by the exchange's clock, as the frames tell it, so a wrong local clock refuses nothing; between frames
+    it goes on by the steady clock, so what waited while this process stood still is not taken for new.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -48,7 +50,8 @@ class SliceWriter:
         self._unwritten: dict[int, int] = {}
         self._too_late = 0
         self._exchange_ms = 0
-        self._heard_at = time.monotonic()
+        self._heard_at_ms = steady_ms()
+        self._forgotten_ms = 0
         remove_temporaries(folder.candles)
 
     @property
@@ -59,14 +62,16 @@ class SliceWriter:
     def add(self, candle: Candle, event_ms: int, received_ms: int) -> bool:
         """Take a closed candle; False when it is already held, or its period is sealed.
 
-        ``event_ms`` is the exchange's stamp of the frame, ``received_ms`` our clock's at its arrival.
+        ``event_ms`` is the exchange's stamp of the frame, ``received_ms`` its clock at the arrival here: later, by
+        minutes where the frame waited for a process that was stopped.
         """
         run_ms = candle.begin_ms + self._interval_ms
         if event_ms - run_ms > self._sealed_after_ms:
             return False
         with self._lock:
-            if event_ms > self._exchange_ms:
-                self._exchange_ms, self._heard_at = event_ms, time.monotonic()
+            self._exchange_ms, self._heard_at_ms = max(event_ms, received_ms), steady_ms()
+            if run_ms <= self._forgotten_ms:
+                return False  # its file would be written anew without the rows that are forgotten
             period = self._rows.setdefault(run_ms, {})
             if candle.symbol in period:
                 return False
@@ -103,7 +108,7 @@ class SliceWriter:
         return Flushed(tuple(written), rows, size, too_late)
 
     def _exchange_now_ms(self) -> int:
-        return self._exchange_ms + int((time.monotonic() - self._heard_at) * 1000)
+        return self._exchange_ms + int(steady_ms() - self._heard_at_ms)
 
     def _mark_written(self, run_ms: int, count: int) -> None:
         with self._lock:
@@ -115,3 +120,4 @@ class SliceWriter:
         with self._lock:
             for run_ms in [run_ms for run_ms in self._rows if run_ms < horizon_ms and run_ms not in self._unwritten]:
                 del self._rows[run_ms]
+                self._forgotten_ms = max(self._forgotten_ms, run_ms)

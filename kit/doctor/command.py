@@ -50,7 +50,13 @@ def shown(found: Examination) -> RenderableType:
     table.add_column(overflow="fold")
     for finding in found.findings:
         table.add_row(Text(finding.level, style=STYLES[finding.level]), finding.name, _text(finding))
-    return Group(Text(printable(str(found.base_dir)), style="bold"), table, "")
+    return Group(Text(printable(str(found.base_dir)), style="bold"), table, _summary(found), "")
+
+
+def _summary(found: Examination) -> Text:
+    wrong, warnings = (sum(each.level is level for each in found.findings) for level in (Level.WRONG, Level.WARNING))
+    said = f"wrong: {wrong}" if wrong else "nothing is wrong"
+    return Text(said + (f"; warnings: {warnings}" if warnings else ""), style=STYLES[found.level])
 
 
 def _text(finding: Finding) -> Text:

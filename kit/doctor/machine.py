@@ -49,7 +49,7 @@ def check_packages(lock_file: Path) -> Finding:
     locked = list(_locked(text.splitlines()))
     others = [difference for each in locked if (difference := _difference(each)) is not None]
     if not others:
-        return ok("packages", f"the {len(locked)} of {lock_file.name}")
+        return ok("packages", f"all {len(locked)} of {lock_file.name} are installed")
     shown = ", ".join(others[:5]) + (" ..." if len(others) > 5 else "")  # noqa: PLR2004 - a line's worth
     return warning("packages", f"not as locked: {shown}", f"make setup, or uv pip sync {lock_file}")
 

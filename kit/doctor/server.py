@@ -177,7 +177,7 @@ def judge_pool(pool: str, workers: list[_Worker]) -> Finding:
     online = [printable(each.name, limit=60) for each in workers if each.status == "ONLINE"]
     name = printable(pool, limit=60)
     if online:
-        return ok("work pool", f"{name}: {', '.join(online[:3])}")
+        return ok("work pool", f"{name}: at work {', '.join(online[:3])}")
     todo = f"python -m flows worker for bmac-live, else: prefect worker start --pool {name}"
     return warning("work pool", f"{name}: no worker has been heard of lately", todo)
 

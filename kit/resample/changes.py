@@ -30,7 +30,8 @@ Listing = Mapping[CandleFile, Stamp]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What the kept candles were made of. ``taken_ms``: the local clock when the files were listed."""
+    """What the kept candles were made of. ``taken_ms``: the local clock when the files were listed; ``made``: the files
+    that the candles are in (None: of an older version, not known)."""
 
     base: str
     target: str
@@ -40,6 +41,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     run_ms: int
     taken_ms: int
     seen: dict[str, Stamp]
+    made: list[str] | None = None
 
 
 def state_now(folder: Folder, series: Series, listing: Listing, run_ms: int) -> State:

@@ -5,11 +5,14 @@ Every call looks at what is on disk and writes the state last, so work that was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
+import msgspec
 import polars as pl
 
+from kit.buffer.damage import is_torn
 from kit.buffer.files import VALUE_COLUMNS, remove_temporaries
 from kit.buffer.layout import BLOCK_SIZES, Folder, parse_name
 from kit.buffer.read import Span, read_candles
@@ -55,14 +58,29 @@ def update_resample(folder: Folder, config: MarketConfig, run_time: datetime) ->
     oldest_ms = series.first_run_ms(reached_ms) - BLOCK_SIZES[0] * series.base.ms  # as long as the base market keeps
     window = Span(oldest_ms, reached_ms)
     state = state_now(folder, series, listing, reached_ms)
-    spans = dirty_spans(kept, state, listing, series, window)
+    whole = kept is not None and kept.made is not None and all_whole(path.parent, kept.made)
+    spans = dirty_spans(kept, state, listing, series, window) if whole else None
     if spans is None or _is_much(spans, window):
         written = _make_all(folder, series, window)
     else:
         written = sum(_make(folder, series, chunk, oldest_ms) for span in spans for chunk in _chunks(series, span))
-    save_state(path, state)
+    save_state(path, msgspec.structs.replace(state, made=files_in(path.parent)))
     remove_temporaries(path.parent)
     return written
+
+
+def files_in(place: Path) -> list[str]:
+    """The files of all offsets, by their paths within the resample's folder."""
+    found = (path for path in place.glob("offset_*/*") if parse_name(path.name) is not None and path.is_file())
+    return sorted(str(path.relative_to(place)) for path in found)
+
+
+def all_whole(place: Path, names: Iterable[str]) -> bool:
+    """Whether no file that was made is gone (somebody deleted it, or put it aside) or torn."""
+    try:
+        return not any(is_torn(place / name) for name in names)
+    except OSError:
+        return False
 
 
 def _is_much(spans: Sequence[Span], window: Span) -> bool:
@@ -81,8 +99,8 @@ def _make(folder: Folder, series: Series, span: Span, oldest_ms: int) -> int:
 
 def _make_all(folder: Folder, series: Series, window: Span) -> int:
     """Write all candles of the window, in blocks that take the place of everything that is there."""
-    there = series.state_path(folder).parent.glob("offset_*/*")  # offsets that the config gave up included
-    replaced = [path for path in there if parse_name(path.name) is not None]
+    place = series.state_path(folder).parent
+    replaced = [place / name for name in files_in(place)]  # offsets that the config gave up included
 
     def add(target: SeriesFolder, candles: pl.DataFrame) -> None:
         write_candles(target, "block", _run_times(candles, series), candles)
@@ -93,8 +111,8 @@ def _make_all(folder: Folder, series: Series, window: Span) -> int:
     for path in replaced:
         path.unlink(missing_ok=True)
     # Those deletions must not be undone by a power cut once the state says that all is made.
-    for place in {path.parent for path in replaced}:
-        sync_folder(place)
+    for offset in {path.parent for path in replaced}:
+        sync_folder(offset)
     return written
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import watchfiles
 
+from kit.waiting import UNWATCHABLE
 from kit.words import to_ms, utc_now
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ class Hub:
         while True:
             try:
                 await self._follow(_folders(self.base_dirs))
-            except OSError as error:  # a folder went away just now, or the kernel's limit of watches is reached
+            except UNWATCHABLE as error:  # a folder went away just now, or the kernel's limit of watches is reached
                 log.warning("page.cannot_watch", error=str(error), look_again_sec=LOOK_AGAIN_SEC)
             await asyncio.sleep(1.0)
             await self._refresh_old()

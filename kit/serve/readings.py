@@ -25,7 +25,7 @@ from kit.market import Market
 from kit.outside import MEGABYTE, UNREADABLE, read_bounded
 from kit.resample.series import offset_word, series_of
 from kit.serve.cells import Columns, cells, excuses
-from kit.serve.verdict import State, judged, worker_of
+from kit.serve.verdict import State, advice, judged, worker_of
 from kit.status import FILLED_LATER, market_status
 from kit.words import from_ms, to_ms
 
@@ -56,6 +56,7 @@ def _overview(base_dir: Path) -> dict[str, Any]:
     status = market_status(base_dir, PERIODS)
     market = Market(base_dir)
     state, record = judged(status)
+    worker = worker_of(status)
     factor_times = FactorStore(market.folder).run_times_ms() if market.config.factors else []
     return {
         "name": status["market"],
@@ -66,10 +67,12 @@ def _overview(base_dir: Path) -> dict[str, Any]:
         "interval": market.config.interval,
         "interval_ms": market.config.interval.ms,
         "record": record,
+        "last_complete": status["last_complete"],
         "window": status["window"],
         "clock_off_ms": _clock_off(status["clock_offset_ms"]),
         "streamer": _streamer(status["streamer"]),
-        "worker": worker_of(status),
+        "worker": worker,
+        "advice": advice(state, status["streamer"], worker),
         "history": _history(base_dir),
         "series": _series(market),
         "factors_at": _iso(factor_times[-1]) if factor_times else None,
@@ -170,8 +173,9 @@ def factors(base_dir: Path) -> dict[str, Any] | None:
 
 
 def _streamer(beat: dict[str, Any] | None) -> dict[str, Any] | None:
-    names = ("pid", "running", "alive", "written_at", "age_seconds", "wanted_streams", "delivering_streams")
-    return beat and {name: beat.get(name) for name in (*names, "rss_bytes", "disk_error")}
+    names = ("pid", "running", "alive", "written_at", "age_seconds", "rss_bytes", "disk_error")
+    streams = ("wanted_streams", "delivering_streams", "silent_streams")
+    return beat and {name: beat.get(name) for name in (*names, *streams)}
 
 
 def _history(base_dir: Path) -> dict[str, int] | None:

@@ -34,11 +34,33 @@ def judged(status: dict[str, Any]) -> tuple[State, dict[str, Any] | None]:
     return (State.NO_RECORD, None) if due is None else (State.INCOMPLETE, due)
 
 
+def advice(state: State, streamer: dict[str, Any] | None, worker: dict[str, Any]) -> str | None:
+    """What a person can do, as the name of the page's words: what helps most; None while nothing has to be done.
+
+    ``streamer``: its heartbeat or None; ``worker``: as ``worker_of`` gives it.
+    """
+    scheduled = worker["running"] is None and worker["last_run_time"] is not None
+    if not worker["alive"] and not scheduled:
+        return "start_worker"
+    if streamer is None or not streamer["alive"]:
+        return "start_streamer"
+    if state is State.COMPLETE:
+        return None
+    return "wait" if state is State.STARTING else "examine"
+
+
 def worker_of(status: dict[str, Any]) -> dict[str, Any]:
-    """What the records tell of the worker, which has no heartbeat: it is at work when the due run time has a record."""
+    """Whether anybody begins the periods, and the newest run time that was judged.
+
+    By the worker's heartbeat, whose ``running`` and ``written_at`` are passed on. A market whose periods a schedule
+    begins has none (both None): somebody is at work on it while the due run time has a record.
+    """
     newest = status["periods"][0] if status["periods"] else None
+    beat = status["worker"]
+    judged_in_time = newest is not None and newest["run_time"] >= status["due"]
     return {
-        "alive": newest is not None and newest["run_time"] >= status["due"],
+        "alive": judged_in_time if beat is None else beat["alive"],
+        "running": beat and beat["running"],
+        "written_at": beat and beat["written_at"],
         "last_run_time": newest and newest["run_time"],
-        "started_at": newest and newest["started_at"],
     }

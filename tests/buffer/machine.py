@@ -78,12 +78,18 @@ class BufferMachine(RuleBasedStateMachine):
         self.now_ms += minutes * MINUTE
         self.latest_ms = max(self.latest_ms, self.now_ms)
 
-    @rule(age=st.integers(0, 1), symbols=st.sets(st.sampled_from(SYMBOLS)), variant=st.integers(0, 1))
-    def finals_arrive(self, age: int, symbols: set[str], variant: int) -> None:
+    @rule(
+        age=st.sampled_from([0, 0, 0, 1, 2, 5]),
+        waited=st.booleans(),  # in the socket of a streamer that stood still
+        symbols=st.sets(st.sampled_from(SYMBOLS)),
+        variant=st.integers(0, 1),
+    )
+    def finals_arrive(self, age: int, waited: bool, symbols: set[str], variant: int) -> None:
         run_ms = self.now_ms - age * MINUTE
+        sent_ms = (run_ms if waited else self.now_ms) + 300
         for symbol in symbols:
             row = candle(symbol, run_ms - MINUTE, variant)
-            if self.writer.add(row, self.now_ms + 300, self.now_ms + 310):
+            if self.writer.add(row, sent_ms, self.now_ms + 310):
                 self.pending[symbol, row.begin_ms] = row
 
     @rule(accident=ACCIDENTS)

@@ -18,7 +18,7 @@ from kit.buffer.slices import SliceWriter
 from tests.builders import MINUTE, NOON, candle, candles, folder_in, stream
 
 WRITER = """
-import sys, time
+import sys
 from datetime import timedelta
 from pathlib import Path
 import kit.buffer.compaction as compaction
@@ -29,9 +29,9 @@ from tests.builders import MINUTE, NOON, candle, folder_in
 compaction.GRACE = timedelta(seconds=-1)  # worse than ever in life: deleted at once
 folder = folder_in(Path(sys.argv[1]), save_type=sys.argv[2])
 writer = SliceWriter(folder)
-until = time.monotonic() + float(sys.argv[3])
+enough = Path(sys.argv[3])
 run_ms = NOON
-while time.monotonic() < until:
+while not enough.exists():
     run_ms += MINUTE
     for part in range(4):
         for number in range(part, 40, 4):
@@ -49,7 +49,9 @@ from tests.builders import MINUTE, NOON, folder_in
 import polars as pl
 
 folder = folder_in(Path(sys.argv[1]), save_type=sys.argv[2])
-until = time.monotonic() + float(sys.argv[3])
+while read_candles(folder).is_empty():  # the writer begins when the machine lets it
+    time.sleep(0.01)
+until = time.monotonic() + 3
 most = reads = 0
 while time.monotonic() < until:
     frame = read_candles(folder)
@@ -71,24 +73,30 @@ print(reads, most)
 def test_no_reader_meets_an_error_or_half_a_period_while_others_write_at_full_speed(
     tmp_path: Path, save_type: str
 ) -> None:
-    folder_in(tmp_path, save_type=save_type)
-    arguments = [str(tmp_path), save_type]
-    processes = [
+    folder_in(tmp_path / "m", save_type=save_type)
+    enough = tmp_path / "enough"
+    writer, *readers = (
         subprocess.Popen(
-            [sys.executable, "-c", code, *arguments, seconds],
+            [sys.executable, "-c", code, str(tmp_path / "m"), save_type, str(enough)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for code, seconds in ((WRITER, "4"), (READER, "3.5"), (READER, "3.5"))
-    ]
-    for process in processes:
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err[-2000:]
-        if out:
+        for code in (WRITER, READER, READER)
+    )
+    try:
+        for process in readers:
+            out, err = process.communicate(timeout=200)
+            assert process.returncode == 0, err[-2000:]
             reads, rows = map(int, out.split())
             assert reads > 0
             assert rows > 0
+    finally:
+        enough.touch()
+        _, err = writer.communicate(timeout=200)
+        for process in readers:
+            process.kill()
+    assert writer.returncode == 0, err[-2000:]
 
 
 @pytest.mark.parametrize("save_type", ["parquet", "feather"])

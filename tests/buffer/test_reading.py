@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 import pytest
+import watchfiles
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from kit import CandleFileReader, Market
 from kit.buffer.compaction import compact
@@ -123,9 +126,72 @@ def test_a_folder_of_another_format_is_refused(tmp_path: Path) -> None:
         CandleFileReader(tmp_path / "usdt_perp_1m")
 
 
-async def test_waiting_ends_when_the_last_symbol_is_written_and_names_what_did_not_come(tmp_path: Path) -> None:
-    import asyncio  # noqa: PLC0415 - only here
+def test_names_may_come_in_any_collection_each_once_but_not_as_one_text(tmp_path: Path) -> None:
+    folder = market_in(tmp_path)
+    stream(folder, candles(["BTCUSDT", "ETHUSDT"], NOON, 3))
+    market = Market(tmp_path)
+    expected = market.candles(["BTCUSDT", "ETHUSDT"])
+    for names in (
+        {"BTCUSDT", "ETHUSDT"},
+        pl.Series(["BTCUSDT", "ETHUSDT"]),
+        pd.Index(["BTCUSDT", "ETHUSDT", "BTCUSDT"]),
+        (name for name in ("BTCUSDT", "ETHUSDT")),
+    ):
+        assert market.candles(names).equals(expected)
+    for twice in (["close", "close"], ["close", "source"]):
+        columns = market.candles(columns=twice, source=True).columns
+        assert columns == ["symbol", "candle_begin_time", "close", "source", "received_time"]
+    for wrong in ({"symbols": "BTCUSDT"}, {"columns": "close"}, {"symbols": [None]}):
+        with pytest.raises(TypeError, match=r"list|text"):
+            market.candles(**wrong)
+    with pytest.raises(TypeError, match="not a list"):
+        market.funding_rates("BTCUSDT")
 
+
+async def test_a_wait_for_one_text_or_for_a_time_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+    folder = market_in(tmp_path)
+    stream(folder, [candle("BTCUSDT")])
+    market = Market(tmp_path)
+    with pytest.raises(TypeError, match="not a list"):
+        await market.wait_ready("BTCUSDT", from_ms(NOON), timeout=60)
+    with pytest.raises(TypeError, match="no datetime"):
+        market.ready("2026-11-22T07:05:00Z")  # type: ignore[arg-type]  # that is what is tested
+
+
+async def test_hundreds_wait_at_the_same_time_with_one_watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watchers = []
+
+    def counted(*arguments: object) -> object:
+        watchers.append(RustNotify(*arguments))
+        return watchers[-1]
+
+    monkeypatch.setattr(watchfiles.main, "RustNotify", counted)
+    folder = market_in(tmp_path)
+    symbols = [f"S{number}USDT" for number in range(300)]  # more than the 128 watchers that the kernel allows a user
+    stream(folder, [candle("BTCUSDT")])
+    market = Market(tmp_path)
+    run_time = from_ms(NOON + MINUTE)
+    waits = [asyncio.create_task(market.wait_ready([symbol], run_time, timeout=60)) for symbol in symbols]
+    await asyncio.sleep(0.2)
+    stream(folder, [candle(symbol) for symbol in symbols])
+    await asyncio.gather(*waits)
+    assert len(watchers) == 1
+
+
+async def test_a_wait_ends_where_nothing_more_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise WatchfilesRustInternalError("Error creating recommended watcher: Too many open files (os error 24)")
+
+    folder = market_in(tmp_path)
+    stream(folder, [candle("BTCUSDT")])
+    monkeypatch.setattr(watchfiles.main, "RustNotify", refuses)
+    waiting = asyncio.create_task(Market(tmp_path).wait_ready(["ETHUSDT"], from_ms(NOON + MINUTE), timeout=60))
+    await asyncio.sleep(0.3)
+    stream(folder, [candle("ETHUSDT")])
+    await waiting
+
+
+async def test_waiting_ends_when_the_last_symbol_is_written_and_names_what_did_not_come(tmp_path: Path) -> None:
     folder = market_in(tmp_path)
     market, run_time = Market(tmp_path), from_ms(NOON + MINUTE)
     stream(folder, [candle("AUSDT")])

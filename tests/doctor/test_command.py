@@ -15,7 +15,7 @@ async def doctor(*arguments, **environment):
     values = {**os.environ, "PREFECT_HOME": "/nowhere", "COLUMNS": "80", **environment}
     values.pop("PREFECT_API_URL", None)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=values)
-    out, errors = await asyncio.wait_for(process.communicate(), 90)
+    out, errors = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, out.decode(), errors.decode()
 
 
@@ -34,6 +34,8 @@ async def test_what_is_wrong_is_told_with_what_to_do_and_exit_code_1(configure, 
     lines = out.splitlines()
     assert any(line.startswith("wrong") and " REST " in line for line in lines)
     assert any("-> check the network and DNS" in line for line in lines), out
+    wrong, warnings = (sum(line.startswith(f"{level} ") for line in lines) for level in ("wrong", "warning"))
+    assert f"wrong: {wrong}; warnings: {warnings}" in lines, "what it comes to is told last"
     assert max(map(len, lines)) <= 80
 
 

@@ -15,14 +15,15 @@ from kit.embedded_exchange.faults import Fault
 from kit.words import Venue
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(stream, "FRAME_WITHIN_S", 1.5)
+    """For candles that never come."""
+    monkeypatch.setattr(stream, "FRAME_WITHIN_S", 2.5)
 
 
 async def found(base_dir):
     """The findings by name."""
-    examination = await asyncio.wait_for(examine(base_dir, None), 60)
+    examination = await asyncio.wait_for(examine(base_dir, None), 240)
     return {finding.name: finding for finding in examination.findings}
 
 
@@ -51,16 +52,23 @@ async def test_a_healthy_exchange_is_well_in_every_line(exchange, configure):
         (Fault("refuse"), "WebSocket", "cannot be opened: HTTP 503 at the handshake"),
         (Fault("refuse", how="reset"), "WebSocket", "cannot be opened"),
         (Fault("subscription_error"), "WebSocket", "SUBSCRIBE is refused: 2 Invalid request"),
-        (Fault("never_delivers"), "WebSocket", "acknowledged, but no candle of 8 streams came"),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
 async def test_each_thing_that_is_broken_is_named_with_what_to_do(exchange, configure, fault, name, words):
     exchange.faults.switch_on(fault)
-    lines = await found(configure(exchange))
+    lines = await found(configure(exchange, http_timeout_sec=2 if fault.name == "rest_timeout" else 60))
     assert lines[name].level is Level.WRONG, lines
     assert words in lines[name].seen
     assert lines[name].todo
+
+
+async def test_a_market_of_which_no_candle_comes_is_wrong(exchange, configure, impatient):
+    exchange.faults.switch_on(Fault("never_delivers"))
+    finding = (await found(configure(exchange)))["WebSocket"]
+    assert finding.level is Level.WRONG
+    assert "acknowledged, but no candle of 8 streams came" in finding.seen
+    assert finding.todo
 
 
 async def test_a_wrong_route_is_acknowledged_and_called_wrong(exchange, configure):
@@ -78,7 +86,7 @@ def test_an_exchange_that_says_nothing_at_all_is_wrong():
     assert "SUBSCRIBE is not answered" in finding.seen
 
 
-async def test_few_coins_that_are_quiet_are_only_a_warning(exchange, configure):
+async def test_few_coins_that_are_quiet_are_only_a_warning(exchange, configure, impatient):
     exchange.faults.switch_on(Fault("never_delivers"))
     lines = await found(configure(exchange, keep_symbols=["BTCUSDT"]))
     assert lines["WebSocket"].level is Level.WARNING
@@ -91,7 +99,7 @@ async def test_a_clock_that_is_off_is_told_with_its_offset(exchange, configure):
     assert "3600.0 s ahead of the exchange's" in lines["clock"].seen
 
 
-async def test_symbols_that_do_not_exist_are_named(exchange, configure):
+async def test_symbols_that_do_not_exist_are_named(exchange, configure, impatient):
     lines = await found(configure(exchange, keep_symbols=["BTCUSDT", "NOSUCHUSDT"]))
     assert lines["symbols"].level is Level.WARNING
     assert "NOSUCHUSDT" in lines["symbols"].seen

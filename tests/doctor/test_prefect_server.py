@@ -79,7 +79,7 @@ async def test_all_is_well(config, prefect):
     lines = await found(config, prefect)
     assert {line.level for line in lines.values()} == {Level.OK}
     assert lines["Prefect"].seen.endswith(f"answers, version {HERE}")
-    assert lines["work pool"].seen == "bmac-live: bmac host 7"
+    assert lines["work pool"].seen == "bmac-live: at work bmac host 7"
 
 
 async def test_a_relative_folder_counts_from_the_repository(config, prefect):

@@ -74,19 +74,19 @@ async def watching(*base_dirs):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_period_appears_when_it_is_written_and_the_terminal_is_given_back(market, number):
     async with watching(market.base_dir) as (process, shown):
-        await eventually(lambda: b"Ctrl-C ends" in shown, within_s=60)
+        await eventually(lambda: b"Ctrl-C ends" in shown, within_s=120)
         assert b" 17 " not in shown
         Ledger(market).put([newest_period(by_stream=17, by_rest=3)])
-        await eventually(lambda: b" 17 " in shown, within_s=30)
+        await eventually(lambda: b" 17 " in shown, within_s=120)
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
-        await eventually(lambda: LEAVES_THE_SCREEN in shown and SHOWS_THE_CURSOR in shown)
+        assert await asyncio.wait_for(process.wait(), 120) == 0
+        await eventually(lambda: LEAVES_THE_SCREEN in shown and SHOWS_THE_CURSOR in shown, within_s=120)
 
 
 async def test_what_cannot_be_read_at_the_beginning_is_an_error(tmp_path):
     async with watching(tmp_path) as (process, shown):
-        assert await asyncio.wait_for(process.wait(), 60) == 2
-        await eventually(lambda: b"there is no such file" in shown)
+        assert await asyncio.wait_for(process.wait(), 120) == 2
+        await eventually(lambda: b"there is no such file" in shown, within_s=120)
 
 
 def lines_of(base_dirs, periods):

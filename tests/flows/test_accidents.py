@@ -86,7 +86,7 @@ async def test_a_run_killed_while_it_fills_is_taken_up_where_it_was(tmp_path: Pa
             sys.executable, "-c", RUN, str(at.base_dir), str(run_ms), stderr=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         )  # fmt: skip
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             while len(list((at.base_dir / "usdt_perp_1m").glob("rest_*"))) < 2:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -117,3 +117,13 @@ def test_a_folder_whose_save_type_was_changed_is_read_whole(tmp_path: Path) -> N
     folder = folder_in(tmp_path, save_type="parquet")
     stream(folder, candles(["AUSDT"], 2 * MINUTE, 2))
     assert read_candles(folder)["candle_begin_time"].dt.epoch("ms").to_list() == [0, MINUTE, 2 * MINUTE, 3 * MINUTE]
+
+
+async def test_a_run_time_of_another_interval_than_the_configs_is_refused_and_leaves_no_record(tmp_path: Path) -> None:
+    """A worker goes on at the pace of its start when somebody edits the interval."""
+    async with beside(tmp_path, symbols=2, config={"interval": "5m", "num_candles": 20}) as at:
+        grid_ms = at.run_ms(0) // (5 * MINUTE) * 5 * MINUTE - 10 * MINUTE
+        with pytest.raises(FolderError, match="no multiple of 0:05:00"):
+            await at.run(grid_ms + 3 * MINUTE)
+        assert at.market.ledger(from_ms(grid_ms + 3 * MINUTE)) is None
+        assert (await at.run(grid_ms)).record.complete

@@ -13,6 +13,7 @@ from kit.errors import UnreachableError
 from kit.words import Venue, from_ms
 from tests.builders import MINUTE, candle, stream
 from tests.flows.market_on_disk import CANDLES, beside, write_config
+from tests.ports import nobodys_port
 
 
 async def test_a_first_fill_gives_the_exchanges_candles_to_the_bit(tmp_path: Path) -> None:
@@ -130,11 +131,11 @@ async def test_a_record_becomes_incomplete_when_its_candles_are_gone_and_the_exc
     async with beside(tmp_path, config={"num_rest_fetchers": 16}) as at:
         run_ms = at.run_ms()
         await at.run(run_ms)
-        port = at.exchange.futures.rest.rsplit(":", 1)[1]
     for path in at.market.folder.candles.glob("*.parquet"):
         path.unlink()
-    write_config(at.base_dir, f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", candle_close_timeout_sec=1)
-    outcome = await at.run(run_ms)
+    with nobodys_port() as port:
+        write_config(at.base_dir, f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", candle_close_timeout_sec=1)
+        outcome = await at.run(run_ms)
     assert not outcome.record.complete
     assert len(outcome.record.missing) == 5
     records = Ledger(at.market.folder).between(run_ms - 20 * MINUTE, run_ms)

@@ -14,9 +14,10 @@ from flows.steps import gaps
 from flows.steps.exchange_info import update_states
 from kit import CandleFileReader
 from kit.buffer.assets import add_boundary
-from kit.buffer.states import Hole, States, SymbolState, load_states
+from kit.buffer.states import Hole, States, SymbolState, load_states, save_states
 from kit.dialect.rest import RestClient
 from kit.dialect.symbols import SymbolInfo
+from kit.embedded_exchange import Fault
 from kit.errors import FolderError, SymbolRefusedError
 from kit.words import Candle, Venue, from_ms
 from tests.builders import MINUTE, NOON, candle, stream
@@ -45,9 +46,26 @@ async def test_a_symbol_listed_inside_the_window_is_expected_from_its_first_cand
         earlier = at.market.ledger(from_ms(listed_ms - MINUTE))
         assert earlier is not None
         assert earlier.expected == 3
+        at.exchange.clock.skew_ms += MINUTE
+        await at.run(run_ms)
+        assert load_states(at.market.folder).symbols["NEWUSDT"].first_ms == listed_ms
         asked = len(at.asked())
         await at.run(run_ms)
-        assert len(at.asked()) == asked, "what is older than the listing is not asked for again"
+        assert len(at.asked()) == asked, "what is older than the listing is not asked for again once it is sure"
+
+
+async def test_a_past_that_rest_lacks_for_a_moment_does_not_make_a_symbol_younger(tmp_path: Path) -> None:
+    async with beside(tmp_path, symbols=2, config={"num_candles": 60}) as at:
+        run_ms = at.run_ms()
+        older = [run_ms - minutes * MINUTE for minutes in range(31, 61)]
+        hole = at.exchange.faults.switch_on(Fault("klines_hole_for_a_while", symbols=["ETHUSDT"], begins=older))
+        await at.run(run_ms)
+        record = at.market.ledger(from_ms(older[10] + MINUTE))
+        assert record is not None
+        assert (record.expected, record.missing) == (2, ["ETHUSDT"])
+        at.exchange.faults.switch_off(hole)
+        await at.run(run_ms)
+        assert at.stored()["ETHUSDT"] == at.truth("ETHUSDT", older[-1], run_ms - MINUTE)
 
 
 async def test_a_delisted_symbol_is_excused_and_stays_readable(tmp_path: Path) -> None:
@@ -66,6 +84,22 @@ async def test_a_delisted_symbol_is_excused_and_stays_readable(tmp_path: Path) -
         asked = len([params for params in at.asked() if params["symbol"] == "ETHUSDT"])
         await at.run(run_ms + 3 * MINUTE)
         assert len([params for params in at.asked() if params["symbol"] == "ETHUSDT"]) == asked
+
+
+async def test_what_rest_refused_during_a_halt_is_fetched_when_the_halt_is_over(tmp_path: Path) -> None:
+    async with beside(tmp_path, symbols=2) as at:
+        run_ms = at.run_ms()
+        await at.run(run_ms - 30 * MINUTE)
+        at.exchange.market.halt(Venue.UM, "ETHUSDT", at.exchange.clock.now_ms())
+        halted = await at.run(run_ms)  # the last half an hour, in which it traded, is refused
+        assert halted.record.excused == {"ETHUSDT": "close"}
+        at.exchange.market.resume(Venue.UM, "ETHUSDT", at.exchange.clock.now_ms())
+        states = load_states(at.market.folder)
+        states.audited_at_ms = at.exchange.clock.now_ms()  # no audit comes to the rescue
+        save_states(at.market.folder, states)
+        resumed = await at.run(run_ms)
+        assert (resumed.record.complete, resumed.record.excused) == (True, {})
+        assert at.stored()["ETHUSDT"][-30:] == at.truth("ETHUSDT", run_ms - 30 * MINUTE, run_ms - MINUTE)
 
 
 async def test_a_symbol_that_trades_and_is_refused_is_missing_and_never_excused(tmp_path: Path) -> None:
@@ -121,6 +155,18 @@ async def test_a_list_cut_short_is_not_believed(tmp_path: Path) -> None:
         ):
             outcome = await at.run(run_ms)
         assert outcome.record.expected == 5
+
+
+async def test_a_symbol_whose_entry_cannot_be_read_is_in_the_market_as_it_was(tmp_path: Path) -> None:
+    async with beside(tmp_path, symbols=3) as at:
+        run_ms = at.run_ms()
+        await at.run(run_ms - MINUTE)
+        instrument = at.exchange.market.get(Venue.UM, "ETHUSDT")
+        assert instrument is not None
+        at.exchange.market._put(replace(instrument, record={**instrument.record, "baseAsset": ["ETH"]}))
+        assert (await at.run(run_ms)).record.by_rest == 3
+        assert load_states(at.market.folder).symbols["ETHUSDT"].stopped_ms is None, "it would be excused from now on"
+        assert "ETHUSDT" in at.market.exchange_info()["symbol"], "it would not be streamed any more"
 
 
 async def relist(at: Beside, symbol: str, onboard_ms: int) -> None:

@@ -10,12 +10,13 @@ from unittest import mock
 import pytest
 
 from flows.steps.newest import FAILURES_IN_A_ROW, Round
+from kit.budget import Urgency
 from kit.buffer.read import read_candles
 from kit.dialect.klines import Page
 from kit.dialect.rest import RestClient
-from kit.errors import BannedError, SymbolRefusedError, UnreachableError
+from kit.errors import BannedError, FolderNotWritableError, SymbolRefusedError, UnreachableError
 from kit.words import Candle, Interval, Venue, to_ms, utc_now
-from tests.builders import MINUTE
+from tests.builders import MINUTE, candle, stream
 from tests.flows.market_on_disk import beside, write_config
 
 PAGE = Page(0, 1, 1, 1)
@@ -66,20 +67,31 @@ async def test_a_local_clock_that_is_ahead_never_makes_an_open_candle_final(tmp_
         assert max(begins) + MINUTE <= now_ms, "an open candle was stored"
 
 
-async def test_a_symbol_that_is_refused_does_not_end_the_look_backs_of_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("problem", "summary", "error"), [
+    (SymbolRefusedError("Invalid symbol status.", code=-1122), "1 revised", None),
+    (UnreachableError("gone"), "1 revised, the rest postponed", None),
+    (FolderNotWritableError("state", "Read-only file system"), "", "state: Read-only file system"),
+])  # fmt: skip
+async def test_what_one_symbol_meets_in_the_look_backs_ends_neither_those_of_the_others_nor_the_period(
+    tmp_path: Path, problem: Exception, summary: str, error: str | None
+) -> None:
     async with beside(tmp_path, symbols=3, config={"num_candles": 30}) as at:
         run_ms = at.run_ms(4)
+        at.market.folder.open_for_writing()
+        stream(at.market.folder, [candle("BTCUSDT", run_ms - 10 * MINUTE, variant=7)])
         real = RestClient.klines
 
-        async def refusing(self: RestClient, symbol: str, *rest: Any, **more: Any) -> list[Candle]:
-            page: Page = rest[1]
-            if symbol == "ETHUSDT" and page.limit == 99:
-                raise SymbolRefusedError("Invalid symbol status.", code=-1122)
+        async def failing(self: RestClient, symbol: str, *rest: Any, **more: Any) -> list[Candle]:
+            if symbol == "ETHUSDT" and more.get("deadline_ms") is not None and Urgency.HISTORY in rest:
+                raise problem
             return await real(self, symbol, *rest, **more)
 
-        with mock.patch.object(RestClient, "klines", refusing):
+        with mock.patch.object(RestClient, "klines", failing):
             outcome = await at.run(run_ms)
-        assert {step.name: step.summary for step in outcome.steps}["audits"] == "0 revised"
+        (audits,) = [step for step in outcome.steps if step.name == "audits"]
+        assert (audits.summary, audits.error) == (summary, error)
+        assert len(at.market.revisions()) == 1
+        assert outcome.record.complete
 
 
 @pytest.mark.parametrize("interval", ["1s", "5m", "1h"])

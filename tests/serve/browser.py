@@ -27,7 +27,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WAIT_MS = 30_000
+WAIT_MS = 120_000
 NO_CHARTS = "window.Plotly = { react: async (plot) => { plot.on = plot.removeAllListeners = () => {}; } };"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from kit.alarms.signs import WORKER_NAME, WorkerBeat, write_signs
 from kit.buffer.fills import Revision, store_revisions
 from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
@@ -81,10 +82,16 @@ class MarketFolder:
         FactorStore(self.folder).put(FactorResult(from_ms(run_ms), frame))
 
     def beat(self, **changes: object) -> None:
-        """The streamer's heartbeat of this moment."""
+        """The streamer's heartbeat, of an hour to come: a browser may take its time to start."""
         sound = {"pid": 7, "running": True, "wanted_streams": 4, "delivering_streams": 4, "rss_bytes": 80_000_000}
-        sound |= {"written_at": utc_now().isoformat(), "disk_error": None}
+        sound |= {"written_at": (utc_now() + timedelta(hours=1)).isoformat(), "disk_error": None, "silent_streams": []}
         (self.base_dir / "streamer.json").write_text(json.dumps(sound | changes))
+
+    def worker_beat(self, *, age: timedelta = timedelta(hours=-1), running: bool = True) -> None:
+        """The worker's heartbeat of so long ago, by the wall clock alone; if not said, of an hour to come."""
+        at = utc_now() - age
+        beat = WorkerBeat(pid=8, running=running, started_at=at, written_at=at)
+        write_signs(self.base_dir, WORKER_NAME, beat)
 
 
 def market_in(path: Path, *, symbols: tuple[str, ...] = SYMBOLS, **config: object) -> MarketFolder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -13,12 +14,14 @@ from kit.resample.update import update_resample
 from kit.serve.app import serving
 from kit.words import from_ms
 from tests.builders import candles, stream
+from tests.ports import free_port
 from tests.serve.browser import CHROMIUM, WAIT_MS, chromium, looking
 from tests.serve.builders import STEP, SYMBOLS, market_in
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian: apt install chromium)"),
 ]
 expect.set_options(timeout=WAIT_MS)
@@ -73,8 +76,26 @@ async def test_an_old_record_never_passes_for_the_newest_due_run_time(market, br
     market.beat(written_at="2026-11-22T07:05:00+00:00")
     async with looking(browser, market.base_dir) as page:
         await expect(page.locator(".verdict .state")).to_have_text("NO RECORD")
-        await expect(page.locator("[data-fact=worker]")).to_contain_text("SILENT")
+        await expect(page.locator("[data-fact=worker]")).to_contain_text("NONE at work, last period")
         await expect(page.locator("[data-fact=streamer]")).to_contain_text("SILENT")
+
+
+async def test_the_workers_life_is_its_heartbeats_and_not_the_records(market, browser):
+    market.worker_beat(age=timedelta(minutes=5))
+    async with looking(browser, market.base_dir) as page:
+        told = page.locator("[data-fact=worker]")
+        await expect(page.locator(".verdict .state")).to_have_text("COMPLETE")
+        await expect(told).to_contain_text(re.compile(r"SILENT for \d+ min, last period"))
+        await expect(page.locator(".verdict .advice")).to_contain_text(f"python -m flows worker {market.base_dir}")
+        next(market.folder.ledger.glob("*.jsonl")).unlink()
+        market.record(market.due_ms - STEP)
+        market.worker_beat()
+        await expect(page.locator(".verdict .state")).to_have_text("NO RECORD")
+        await expect(told).to_contain_text("alive, last period")
+        await expect(page.locator(".verdict .story")).to_contain_text("so it may be incomplete · last complete:")
+        await expect(page.locator(".verdict .advice")).to_contain_text("python -m kit doctor")
+        market.worker_beat(age=timedelta(minutes=5), running=False)
+        await expect(told).to_contain_text(re.compile(r"ENDED \d+ min ago, last period"))
 
 
 async def test_a_record_that_is_written_is_shown_without_a_reload(market, browser):
@@ -86,21 +107,35 @@ async def test_a_record_that_is_written_is_shown_without_a_reload(market, browse
         await expect(page.locator("#grid .legend")).to_contain_text("MISSING")
         market.record(market.due_ms)
         await expect(page.locator(".verdict .state")).to_have_text("COMPLETE")
+        await expect(page.locator(".verdict .advice")).to_have_count(0)
         assert await page.evaluate("window.same")
+
+
+async def test_a_silent_stream_is_named_and_is_no_trouble_while_its_candles_come_by_rest(market, browser):
+    market.beat(delivering_streams=3, silent_streams=["SOLUSDT"])
+    async with looking(browser, market.base_dir) as page:
+        streamer = page.locator("[data-fact=streamer]")
+        await expect(streamer).to_contain_text("alive, 3 of 4 streams deliver; silent: SOLUSDT")
+        await expect(streamer).to_have_class("fact")
+        market.incomplete(market.due_ms, ["ETHUSDT"])
+        await expect(page.locator(".verdict .state")).to_have_text("INCOMPLETE")
+        await expect(streamer).to_have_class("fact")
+        market.incomplete(market.due_ms, ["SOLUSDT"])
+        await expect(streamer).to_have_class("fact bad")
 
 
 async def test_a_page_without_word_from_its_server_says_that_it_is_stale_until_it_hears_again(market, browser):
     async with looking(browser, clock=True, answered=False) as page:
-        async with serving([market.base_dir], "127.0.0.1", 0) as address:
+        port = free_port()
+        async with serving([market.base_dir], "127.0.0.1", port) as address:
             await page.goto(address)
             await expect(page.locator(".verdict .state")).to_have_text("COMPLETE")
             await expect(page.locator("#freshness")).to_contain_text("live")
             await expect(page.locator("#banner")).to_be_hidden()
         await page.clock.fast_forward(40_000)
-        await expect(page.locator("#banner")).to_contain_text("STALE: no word from the server for 4")
+        await expect(page.locator("#banner")).to_contain_text(re.compile(r"STALE: no word from the server for \d"))
         await expect(page.locator(".verdict .doubt")).to_have_text("STALE")
         await expect(page).to_have_title("STALE · BMAC")
-        port = int(address.rstrip("/").rsplit(":", 1)[1])
         market.incomplete(market.due_ms, ["BTCUSDT"])
         async with serving([market.base_dir], "127.0.0.1", port):
             await page.clock.fast_forward(20_000)

@@ -23,7 +23,7 @@ from kit.serve.guard import HEADERS
 from kit.serve.hub import WATCHER
 from tests.serve.builders import STEP, SYMBOLS, MarketFolder, market_in
 
-WAIT = 30
+WAIT = 120
 
 
 @asynccontextmanager
@@ -253,7 +253,7 @@ def test_open_streams_do_not_keep_the_command_from_leaving(market):
         with urllib.request.urlopen(f"{address}api/events", timeout=WAIT) as stream:  # noqa: S310 - our own server
             assert stream.readline().startswith(b"retry")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(WAIT) == 0
+            assert process.wait(45) == 0  # an open stream would keep aiohttp for a minute
     finally:
         process.kill()
         process.wait()

@@ -51,10 +51,10 @@ export class Candles {
     }
     this.point(data.begin_ms.indexOf(this.pointed));
     const more = {
-      yaxis: { domain: [0.27, 1] },
-      yaxis2: { domain: [0.07, 0.23], nticks: 3 },
-      annotations: [corner("y2", word("volume"))],
-      yaxis3: { domain: [0, 0.04], visible: false, range: [-1, 1] },
+      yaxis: { domain: [0.3, 1] },
+      yaxis2: { domain: [0.11, 0.25], nticks: 3, tickformat: "~s" },
+      annotations: [corner("y2", word("volume")), ...(data.source ? [corner("y3", word("source"))] : [])],
+      yaxis3: { domain: [0, 0.035], visible: false, range: [-1, 1] },
       uirevision: `${data.symbol} ${data.interval}`,
     };
     await draw(this.plot, traces(data, lengthMs), more, (index) => this.point(index ?? -1));

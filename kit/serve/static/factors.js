@@ -34,7 +34,7 @@ export class Factors {
       return;
     }
     const { missing, errors } = this.data;
-    notes.textContent = [...errors, ...(missing.length ? [`${word("without_candle")} ${some(missing)}`] : [])].join("; ") || "\u00a0";
+    notes.textContent = [...errors, ...(missing.length ? [word("without_candle", { symbols: some(missing) })] : [])].join("; ") || "\u00a0";
     const wanted = byId("filter").value.trim().toUpperCase();
     const rows = this.data.rows.filter(([symbol]) => symbol.toUpperCase().includes(wanted)).sort((a, b) => this.compare(a, b));
     this.box.replaceChildren(

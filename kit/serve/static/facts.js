@@ -4,21 +4,31 @@ import { age, element } from "./format.js";
 import { runTime, some } from "./verdict.js";
 import { reason, word } from "./words.js";
 
-function streamer(beat, nowMs) {
+function streamer({ streamer: beat, record }, nowMs) {
   if (!beat) return [false, word("streamer_none")];
   const seconds = (nowMs - Date.parse(beat.written_at)) / 1000;
   if (!beat.running) return [false, word("streamer_ended", { age: age(seconds) })];
   if (!beat.alive) return [false, word("streamer_silent", { age: age(seconds) })];
-  const delivering = word("streamer_alive", { have: beat.delivering_streams, want: beat.wanted_streams });
-  if (beat.disk_error) return [false, `${delivering}; ${word("disk_error", { error: beat.disk_error })}`];
-  return [beat.delivering_streams === beat.wanted_streams, delivering];
+  const { delivering_streams: have, wanted_streams: want } = beat;
+  const silent = have < want ? word("streams_silent", { symbols: some(beat.silent_streams, want - have) }) : "";
+  const delivering = word("streamer_alive", { have, want }) + silent;
+  if (beat.disk_error) return [false, delivering + word("disk_error", { error: beat.disk_error })];
+  // Streams of quiet symbols are silent at times, which costs nothing while their candles come by REST: told, but not in red.
+  const harmless = have > 0 && record !== null && !beat.silent_streams.some((symbol) => record.missing.includes(symbol));
+  return [have >= want || harmless, delivering];
 }
 
-function worker(market) {
-  const last = market.worker.last_run_time;
-  if (last === null) return [false, word("worker_none")];
-  const words = word(market.worker.alive ? "worker_alive" : "worker_silent");
-  return [market.worker.alive, element("span", {}, `${words} `, runTime(market, last))];
+function workerLife({ alive, running, written_at: at }, nowMs) {
+  if (at === null) return word(alive ? "worker_scheduled" : "worker_absent");
+  if (alive) return word("worker_alive");
+  return word(running ? "worker_silent" : "worker_ended", { age: age((nowMs - Date.parse(at)) / 1000) });
+}
+
+function worker(market, nowMs) {
+  const { alive, written_at: at, last_run_time: last } = market.worker;
+  if (last === null && at === null) return [false, word("worker_none")];
+  const time = last === null ? word("none") : runTime(market, last);
+  return [alive, element("span", {}, `${workerLife(market.worker, nowMs)} `, time)];
 }
 
 function excused(record) {
@@ -35,8 +45,8 @@ function fact(name, content, sound = true) {
 }
 
 export function facts(market, nowMs) {
-  const [streamerSound, streamerText] = streamer(market.streamer, nowMs);
-  const [workerSound, workerText] = worker(market);
+  const [streamerSound, streamerText] = streamer(market, nowMs);
+  const [workerSound, workerText] = worker(market, nowMs);
   const { known, complete, run_times: all } = market.window;
   const found = [
     fact("streamer", streamerText, streamerSound),

@@ -183,7 +183,9 @@ function renderAges() {
   if (silent !== wasSilent || oldest > UNREAD_SEC) renderVerdicts();
   wasSilent = silent;
   const market = markets.get(shown.market);
-  if (market && market.state !== "broken" && !market.streamer?.alive) byId("facts").replaceChildren(...facts(market, serverNow()));
+  if (market && market.state !== "broken" && !(market.streamer?.alive && market.worker.alive)) {
+    byId("facts").replaceChildren(...facts(market, serverNow()));
+  }
 }
 
 function renderWords() {

@@ -9,10 +9,17 @@ function summary(data) {
   const count = (wanted) => data.missing.filter(wanted).length;
   const incomplete = count((missing) => missing > 0);
   const none = count((missing) => missing === null);
-  const later = count((missing) => missing === 0) - delays.length;
-  if (!delays.length) return word("timeline_sum_filled", { incomplete, none });
-  const [median, worst] = [delays[delays.length >> 1], delays.at(-1)].map((delay) => delay.toFixed(1));
-  return word("timeline_sum", { median, worst, incomplete, none, later });
+  const complete = count((missing) => missing === 0);
+  const later = complete - delays.length;
+  const parts = [word("timeline_complete", { complete, all: data.run_ms.length })];
+  if (delays.length) {
+    const [median, worst] = [delays[delays.length >> 1], delays.at(-1)].map((delay) => delay.toFixed(1));
+    parts.push(word("timeline_delay", { median, worst }));
+  }
+  if (later) parts.push(word("timeline_later", { count: later }));
+  if (incomplete) parts.push(word("timeline_incomplete", { count: incomplete }));
+  if (none) parts.push(word("timeline_none", { count: none }));
+  return parts.join(" · ");
 }
 
 export class Timeline {

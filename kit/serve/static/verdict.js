@@ -27,9 +27,15 @@ export function runTime(market, iso) {
   return timeElement(Date.parse(iso), { seconds: market.interval_ms < 60_000 });
 }
 
-export function some(symbols) {
-  const named = symbols.slice(0, NAMED).join(", ");
-  return symbols.length > NAMED ? `${named} ${word("and_more", { count: symbols.length - NAMED })}` : named;
+// Some of these names, and how many more there are of `count` in all.
+export function some(symbols, count = symbols.length) {
+  const named = symbols.slice(0, NAMED);
+  return named.join(", ") + (count > named.length ? ` ${word("and_more", { count: count - named.length })}` : "");
+}
+
+function sinceWhen(market) {
+  const last = market.last_complete;
+  return last === null ? word("never_complete") : sentence("last_complete", { time: runTime(market, last) });
 }
 
 function story(market) {
@@ -37,12 +43,11 @@ function story(market) {
   if (state === "broken") return [market.error];
   if (state === "starting") return [word("starting_why")];
   if (state === "no_record") {
-    const last = market.worker.last_run_time;
-    return [sentence("no_record_for", { time: runTime(market, market.due) }), " ", runTime(market, last)];
+    return [sentence("no_record_for", { time: runTime(market, market.due) }), " · ", sinceWhen(market)];
   }
   const time = runTime(market, record.run_time);
   if (state === "incomplete") {
-    return [sentence("incomplete_for", { count: record.missing.length, time }), " ", some(record.missing)];
+    return [sentence("incomplete_for", { count: record.missing.length, time }), `${some(record.missing)} · `, sinceWhen(market)];
   }
   const excused = Object.keys(record.excused).length;
   const parts = [
@@ -58,7 +63,8 @@ function story(market) {
 export function verdictRow(market, { selected, unreadSeconds, stale, onPick }) {
   const state = element("strong", { class: "state" }, shape(market.state), word(market.state));
   const name = element("span", { class: "name" }, market.name);
-  const text = element("span", { class: "story" }, ...story(market));
+  const todo = market.advice ? element("span", { class: "advice" }, `→ ${word(`advice_${market.advice}`, { folder: market.base_dir })}`) : null;
+  const text = element("span", { class: "story" }, ...story(market), todo);
   const doubt = stale
     ? element("span", { class: "doubt" }, word("stale"))
     : unreadSeconds === null
