@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -93,7 +93,9 @@ def moment_of(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment.astimezone(UTC)  # the year 1 or 9999 of a zone may be none of UTC's
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"--run-time {text!r} is no time such as 2026-11-22T07:05:00Z") from None
     if moment.tzinfo is None:
         raise typer.BadParameter(f"--run-time {text!r} has no time zone; write 2026-11-22T07:05:00Z for UTC")
@@ -122,8 +124,10 @@ async def do_once(base_dir: Path, run_time: datetime | None) -> tuple[int, dict[
     problem = ""
     with noted(base_dir, moment) as ends:
         try:
-            record = (await run_period(base_dir, moment)).record
-            ends.append(ended_now(moment, Named.COMPLETED if record.complete else Named.INCOMPLETE, "by hand"))
+            outcome = await run_period(base_dir, moment)
+            record = outcome.record
+            name = Named.COMPLETED if record.complete else Named.INCOMPLETE
+            ends.append(ended_now(moment, name, "by hand", outcome.steps))
         except ExchangeError as error:
             problem = str(error)
         except OSError as error:

@@ -1,7 +1,8 @@
-"""The streamer's eye on the flows' worker: when its heartbeat goes silent, somebody has to say so.
+"""The streamer's eye on the flows: when their worker's heartbeat goes silent, somebody has to say so; and where each
+period is a process of its own, no worker looks between them.
 
-What that takes (all alarms, apprise) stays out of this process: ``python -m kit watch`` does it, as a child, at most
-one at a time. A worker that never ran in a folder is not missed there.
+What telling takes (apprise) stays out of this process: ``python -m kit watch`` does it, as a child, at most one at a
+time. A worker that never ran in a folder is not missed there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pathlib import Path
 import structlog
 
 import kit
+from kit.alarms.attend import calls_for_a_look
 from kit.alarms.signs import WORKER_NAME, WorkerBeat, read_signs
+from kit.config import MarketConfig
 from kit.exchange_clock import read_local
 from streamer.timing import Timing
 
@@ -29,7 +32,7 @@ CHILD_WITHIN_S = 120.0
 
 
 class Missing:
-    """Which workers are missed, and when somebody should be sent. Decides only."""
+    """Where somebody is missed, and when one should be sent there. Decides only."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
@@ -37,7 +40,7 @@ class Missing:
         self._sent_at: float | None = None
 
     def noticed(self, silent: Collection[Path], now_s: float) -> list[Path]:
-        """The folders to be watched now, given those whose worker is silent (``now_s``: any steady clock).
+        """The folders to be watched now, given those where all is not well (``now_s``: any steady clock).
 
         Silent at one look alone may be a machine that just woke up.
         """
@@ -49,16 +52,28 @@ class Missing:
         return sorted(missed)
 
 
-async def watch_workers(base_dirs: Callable[[], Sequence[Path]], timing: Timing) -> None:
-    """Look at the workers' heartbeats for ever; ``base_dirs`` tells the folders that are streamed now."""
+async def watch_flows(configs: Callable[[], Sequence[MarketConfig]], timing: Timing) -> None:
+    """Look at the workers' heartbeats, and at markets without a worker, for ever. ``configs``: of the markets that are
+    streamed now."""
     missing = Missing(timing.watch_every_s)
+    unattended: list[Path] = []
+    looked_at = -timing.unattended_look_s
     while True:
         await asyncio.sleep(timing.worker_look_s)
-        silent = await asyncio.to_thread(silent_workers, base_dirs())
-        missed = missing.noticed(silent, time.monotonic())
+        streamed = configs()
+        silent = await asyncio.to_thread(silent_workers, [config.base_dir for config in streamed])
+        if time.monotonic() - looked_at >= timing.unattended_look_s:
+            unattended = await asyncio.to_thread(troubled_without_worker, streamed)
+            looked_at = time.monotonic()
+        missed = missing.noticed({*silent, *unattended}, time.monotonic())
         if missed:
-            logger.warning("worker.silent", base_dirs=[str(path) for path in missed])
+            logger.warning("watch.sent", silent=list(map(str, silent)), unattended=list(map(str, unattended)))
             await _watch(missed)
+
+
+def troubled_without_worker(configs: Sequence[MarketConfig]) -> list[Path]:
+    """The folders without a worker of which there is something to tell. Blocks for the disk."""
+    return [config.base_dir for config in configs if calls_for_a_look(config)]
 
 
 def silent_workers(base_dirs: Sequence[Path]) -> list[Path]:

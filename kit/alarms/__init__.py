@@ -11,5 +11,5 @@ attend.py      the shell around them: look, decide, keep ``BASE_DIR/alarms.json`
 command.py     ``python -m kit watch`` and ``python -m kit notify-test``
 
 The worker, the streamer's child and cron run the same; they share ``alarms.json`` and so never repeat each other.
-Nothing is imported here: the streamer needs ``signs`` alone, and must stay light.
+Nothing is imported here: the streamer needs ``signs`` and ``attend`` without what sends, and must stay light.
 """

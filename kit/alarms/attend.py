@@ -19,13 +19,16 @@ from msgspec.structs import replace
 
 from kit.alarms.book import Page, Say, Turn, turn
 from kit.alarms.conditions import Condition, Sight
-from kit.alarms.judge import judge
-from kit.alarms.keeping import MAX_LETTERS, Kept, Letter, LockedElsewhereError, held, load, save
+from kit.alarms.judge import PERIOD, judge
+from kit.alarms.keeping import MAX_LETTERS, Kept, Letter, LockedElsewhereError, held, load, save, together
 from kit.alarms.look import look
 from kit.alarms.message import Reader, written
+from kit.alarms.signs import WORKER_NAME, WorkerBeat, read_signs
+from kit.buffer.layout import Folder
 from kit.config import MarketConfig, load_config
 from kit.errors import BmacError
 from kit.notify import Patience, send
+from kit.notify.targets import targets_of
 from kit.times import clock_of_market
 from kit.words import to_ms, utc_now
 
@@ -109,7 +112,10 @@ class Attendant:
                 letter = _letter(turned, sights, first, now_ms)
                 log.warning("alarm", title=letter.title, text=letter.body, folders=list(by_name))
                 name = str(first.base_dir)
-                after[name] = replace(after[name], letters=(*after[name].letters, letter)[-MAX_LETTERS:])
+                letters = (*after[name].letters, letter)
+                if len(letters) > MAX_LETTERS:
+                    log.error("alarm.given_up", title=letters[0].headline, targets=letters[0].targets)
+                after[name] = replace(after[name], letters=letters[-MAX_LETTERS:])
             self._save({by_name[name].base_dir: (stored[by_name[name].base_dir], each) for name, each in after.items()})
         found = [Watched(by_name[name].base_dir, by_name[name], sight.conditions) for name, sight in sights.items()]
         return found, None if turned.again_ms is None else (turned.again_ms - now_ms) / 1000
@@ -120,12 +126,12 @@ class Attendant:
         for letter in self._take(config):
             only = None if letter.targets is None else frozenset(letter.targets)
             outcomes = asyncio.run(
-                send(config, letter.title, letter.body, robots=letter.robots, patience=SENDING, only=only)
+                send(config, letter.headline, letter.body, robots=letter.robots, patience=SENDING, only=only)
             )
             left = [outcome.target for outcome in outcomes if not outcome.ok]
             remaining = letter.failed(left, _now_ms(config)) if left else None
             if left and remaining is None:
-                log.error("alarm.given_up", title=letter.title, targets=left, tries=letter.tries)
+                log.error("alarm.given_up", title=letter.headline, targets=left, tries=letter.tries)
             self._change(config.base_dir, {letter.id: remaining})
             failed += bool(left)
         return failed
@@ -139,8 +145,10 @@ class Attendant:
                 return []
             with held([base_dir]) as stored:
                 kept = self._unsaved.get(base_dir, stored[base_dir])
-                due = [letter.taken(now_ms) for letter in kept.letters if letter.due(now_ms)]
-                self._save({base_dir: (stored[base_dir], _with_letters(kept, {each.id: each for each in due}))})
+                found = [letter for letter in kept.letters if letter.due(now_ms)]
+                due = [letter.taken(now_ms) for letter in together(found)]
+                changed = dict.fromkeys((letter.id for letter in found), None) | {each.id: each for each in due}
+                self._save({base_dir: (stored[base_dir], _with_letters(kept, changed))})
         except (LockedElsewhereError, OSError) as error:
             log.warning("alarms.not_taken", base_dir=str(base_dir), error=str(error))
         return due if self._lasting or base_dir not in self._unsaved else []
@@ -189,6 +197,24 @@ def glance(base_dirs: Iterable[Path]) -> Look:
     return Look(tuple(watched))
 
 
+def calls_for_a_look(config: MarketConfig) -> bool:
+    """Whether there is something to tell, or to keep, of a folder whose periods are processes of their own: between two
+    of them no worker looks. Writes nothing, and is light: meant for the streamer, which then sends somebody."""
+    folder = Folder(config.base_dir, config.trade_type, config.interval, config.save_type)
+    served = read_signs(config.base_dir, WORKER_NAME, WorkerBeat) is not None
+    if served or not targets_of(config) or not any(folder.ledger.glob("*.jsonl")):
+        return False
+    try:
+        kept = load(config.base_dir)
+        sight, now_ms = _seen(config, kept.page), _now_ms(config)
+    except (OSError, BmacError) as error:
+        log.warning("alarms.not_looked", base_dir=str(config.base_dir), error=str(error))
+        return False
+    turned = turn({sight.label: kept.page}, {sight.label: sight}, now_ms)
+    changed = turned.pages[sight.label] != kept.page
+    return changed or bool(turned.lines) or any(letter.due(now_ms) for letter in kept.letters)
+
+
 def _grouped(
     base_dirs: Iterable[Path], known: dict[Path, MarketConfig]
 ) -> tuple[list[Watched], list[list[MarketConfig]]]:
@@ -219,7 +245,9 @@ def _now_ms(config: MarketConfig) -> int:
 
 
 def _seen(config: MarketConfig, page: Page) -> Sight:
-    return judge(look(config), page.open_keys)
+    period = page.entries.get(PERIOD)
+    told_since_ms = None if period is None or period.told is None else period.since_ms
+    return judge(look(config, told_since_ms), page.open_keys)
 
 
 def _letter(turned: Turn, sights: Mapping[str, Sight], config: MarketConfig, now_ms: int) -> Letter:

@@ -21,16 +21,17 @@ MESSAGES, WINDOW_MS = 6, 600_000
 """At most so many messages in ten minutes; what is held back comes together in the next one."""
 GATHER_MS = 3_000
 """A message waits so long for what happens at the same moment: the markets of a process close together."""
-FLAPS_WITHIN_MS = 3_600_000
+FLAPS_WITHIN_MS = 43_200_000
 FLAP_FACTOR, LONGEST_SETTLE_MS = 4, 1_800_000
-"""What was told before within the hour must be gone four times as long each time before it is called well."""
+"""What was told before within twelve hours must be gone four times as long each time before it is called well: what
+comes and goes all night wakes people a few times, not each half hour."""
 MAX_NEWS = 50
 """Kept until they are told. A market of 600 symbols sees a handful in a day."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of a key: wrong since ``since_ms`` (0: not now), as ``kind`` since ``kind_ms``, told as ``told``
-    (None: not) at ``told_ms``. ``gone_ms``: not seen since then; ``alarmed_ms``: when it was told within the last hour.
+    (None: not) at ``told_ms``. ``gone_ms``: not seen since then; ``alarmed_ms``: when it was told within twelve hours.
     """
 
     kind: Kind

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     CRASHED = "crashed"  # the process that worked on it is gone
     NO_RECORD = "no_record"  # nobody has done it
     INCOMPLETE = "incomplete"  # symbols are missing after the deadline
+    STEP_FAILING = "step_failing"  # one of the period's steps fails while its candles are there
     STALLED = "stalled"  # nothing comes by stream
     PART_SILENT = "part_silent"  # some streams send nothing
     FAILING = "failing"  # a connection does not come about
@@ -70,8 +71,10 @@ RULES: dict[Kind, Rule] = {
     Kind.CRASHED: Rule(3, 45.0),  # between two attempts, 33 s at most, the folder's lock is free as after a crash
     Kind.NO_RECORD: Rule(2, 20.0),  # a first start loads for some seconds
     Kind.INCOMPLETE: Rule(1, 0.0),  # its deadline was the patience
+    Kind.STEP_FAILING: Rule(1, 0.0),  # the periods that it failed in were
     Kind.STALLED: Rule(2, 30.0),  # a start subscribes a market in some 10 s
-    Kind.PART_SILENT: Rule(1, 150.0),  # illiquid pairs may trade less than once a minute
+    # Illiquid pairs may trade less than once in minutes, all night: told once, and over when all have sent for long.
+    Kind.PART_SILENT: Rule(1, 150.0, settle_s=1800.0, remind_s=DAY_S),
     Kind.FAILING: Rule(1, 60.0),
     Kind.LOSING: Rule(1, 0.0),
     Kind.BANNED: Rule(3, 0.0),

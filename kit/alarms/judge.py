@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from kit.alarms.conditions import Condition, Facts, Kind, Reason, Sight, Symbols
-from kit.alarms.signs import Beat, Ended, PeriodSigns, StreamerBeat, WorkerBeat
+from kit.alarms.signs import Beat, Begun, Disconnect, Ended, PeriodSigns, StreamerBeat, WorkerBeat
 from kit.budget import KnownStop, StopKind
 from kit.buffer.ledger import LedgerRecord
 from kit.config import MarketConfig
 from kit.exchange_clock import Local, is_off
-from kit.outside import printable
+from kit.logs import shown
 from kit.words import from_ms, to_ms
 
 NAMED_SYMBOLS = 8
@@ -20,11 +20,17 @@ NAMED_SYMBOLS = 8
 TOLD_CHARS = 300
 """Of what others said: an exchange's answer, a connection's end."""
 
+ANSWERED_WITHIN_MS = 150_000
+"""Who serves a market asks the exchange for its time each two minutes at least. A stop's end is no answer: after a 403
+the next request may meet another."""
+
 LOST = "lost"
 LOSSES, LOSSES_WITHIN = 3, timedelta(minutes=5)
 """One loss is a network's everyday, two a bad minute."""
+AT_ONCE = timedelta(seconds=15)
+"""A network that goes away for a moment takes all connections with it: that is one loss, however many they are."""
 NEVER_ALL_QUIET = 10
-"""Streams that are never all quiet for half a minute; a few illiquid pairs are, and are judged as parts."""
+"""Streams that are never all quiet for long. A few illiquid pairs are (no trade, no frame, no candle): parts."""
 NO_CANDLE_FOR = timedelta(seconds=60)
 """On top of two intervals: no final of any symbol for so long, and the streams bring nothing whatever they claim."""
 
@@ -37,6 +43,11 @@ SMALL_DISK_SHARE = 0.2
 """Of a volume of some GB no more than this is asked for."""
 DISK_WELL = 1.1
 """Well again only with so much more, so that a compaction at the border tells once."""
+
+STEP = "step "
+"""With a step's name behind it, the key of a condition."""
+FAILED_PERIODS, LONG_INTERVAL = 3, timedelta(minutes=15)
+"""A step is done again in the next period, which is well at 1m; of long intervals nobody waits for another one."""
 
 DEAD_PHASES = ("connecting", "closed", "stale")
 BAD_ENDS = {"Failed": Kind.FAILED, "Crashed": Kind.CRASHED}
@@ -51,10 +62,12 @@ PERIOD, STREAM, CONNECTIONS, DISK, WRITING, STREAMER, WORKER = (
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read. ``exchange_ms``: the exchange's clock; ``clock_offset_ms``: it minus ours, None: not known.
+    """What was read. ``exchange_ms``: the exchange's clock; ``clock_offset_ms``: it minus ours, None: not known;
+    ``clock_age_ms``: since it told its time.
 
-    ``due_ms``: the newest run time that should be complete, ``record`` its ledger record; ``has_records``: the flow has
-    worked here before. ``at_work``: a process holds the folder's flow lock. ``disk``: all and free bytes.
+    ``due_ms``: the newest run time that should be complete, ``record`` its ledger record; ``incomplete``: that one, or
+    an older one of which people know, when it is incomplete. ``has_records``: the flow has worked here before.
+    ``at_work``: a process holds the folder's flow lock. ``disk``: all and free bytes.
     """
 
     config: MarketConfig
@@ -63,8 +76,10 @@ class Readings:
     pool: str
     due_ms: int
     clock_offset_ms: int | None = None
+    clock_age_ms: int | None = None
     stop: KnownStop | None = None
     record: LedgerRecord | None = None
+    incomplete: LedgerRecord | None = None
     has_records: bool = False
     reasons: Mapping[str, Reason] = field(default_factory=dict)
     symbols: Symbols | None = None
@@ -84,14 +99,18 @@ def judge(seen: Readings, open_keys: frozenset[str] = frozenset()) -> Sight:
         *_stop(seen, stop),
         *_clock(seen, clock, was_off=clock in open_keys),
         *_disk(seen, was_low=DISK in open_keys),
+        *_steps(seen, open_keys),
     ]
     keys = {each.key for each in found}
+    told_steps = [key for key in open_keys if key.startswith(STEP)]
     blind = {
+        **dict.fromkeys(told_steps, seen.period is None),
         STREAMER: seen.streamer is None,
         WORKER: seen.worker is None,
         clock: seen.clock_offset_ms is None,
-        # Nobody here has asked the exchange since boot, or the budget of those who do is kept elsewhere.
-        stop: seen.clock_offset_ms is None and seen.stop is None,
+        # Nobody here has asked the exchange since boot, or the budget of those who do is kept elsewhere; or it has not
+        # answered since.
+        stop: seen.stop is None and (seen.clock_offset_ms is None or (stop in open_keys and not _answers(seen))),
         DISK: seen.disk is None,
     }
     if seen.streamer is None or not seen.streamer.running or STREAMER in keys:
@@ -108,7 +127,7 @@ def judge(seen: Readings, open_keys: frozenset[str] = frozenset()) -> Sight:
         label=f"{seen.config.trade_type} {seen.config.interval}",
         conditions=tuple(each for each in found if not blind.get(each.key)),
         blind=frozenset(key for key, is_blind in blind.items() if is_blind),
-        well=_well(seen, clock),
+        well=_well(seen, clock) | {key: {"step": key.removeprefix(STEP)} for key in told_steps},
         symbols=seen.symbols,
     )
 
@@ -122,6 +141,10 @@ def _beat(seen: Readings, beat: Beat | None, key: str, silent: Kind, stopped: Ki
     if beat is not None and beat.silent(seen.local):
         since_ms = seen.local.wall_ms - int(beat.age_s(seen.local) * 1000)
         yield Condition(key, silent if beat.running else stopped, {"last_ms": since_ms, "pid": beat.pid})
+
+
+def _answers(seen: Readings) -> bool:
+    return seen.clock_age_ms is not None and seen.clock_age_ms <= ANSWERED_WITHIN_MS
 
 
 def _stop(seen: Readings, key: str) -> Iterator[Condition]:
@@ -155,22 +178,30 @@ def _streams(seen: Readings, beat: StreamerBeat) -> Iterator[Condition]:
         if loss.since is not None and from_ms(seen.local.wall_ms) - loss.since < LOSSES_WITHIN
     ]
     why = _told(losses[-1].reason) if losses else ""
-    losses = [loss for loss in losses if loss.kind == LOST]  # left for its silence is what quiet symbols are, too
+    lost = _moments(losses)
     dead = sum(beat.route.connections.get(phase, 0) for phase in DEAD_PHASES)
     silent = beat.wanted_streams - beat.delivering_streams
-    nothing = beat.delivering_streams == 0 and beat.wanted_streams >= NEVER_ALL_QUIET
-    if beat.wanted_streams and (nothing or _no_candle(seen, beat)):
+    if beat.wanted_streams >= NEVER_ALL_QUIET and (beat.delivering_streams == 0 or _no_candle(seen, beat)):
         yield Condition(STREAM, Kind.STALLED, {**counts, "last_ms": _ms_of(beat), "reason": why})
     elif silent > 0:
         named = dict.fromkeys(beat.silent_streams[:NAMED_SYMBOLS], "")
         yield Condition(STREAM, Kind.PART_SILENT, {**counts, "count": silent, "symbols": named})
-    if len(losses) >= LOSSES:
-        facts = {"count": len(losses), "minutes": LOSSES_WITHIN // timedelta(minutes=1), "reason": why}
+    if lost >= LOSSES:
+        facts = {"count": lost, "minutes": LOSSES_WITHIN // timedelta(minutes=1), "reason": why}
         yield Condition(CONNECTIONS, Kind.LOSING, facts)
     elif dead:
         yield Condition(CONNECTIONS, Kind.FAILING, {"count": dead, "reason": why})
     if beat.disk_error:
         yield Condition(WRITING, Kind.UNWRITABLE, {"reason": _told(beat.disk_error)})
+
+
+def _moments(losses: Iterable[Disconnect]) -> int:
+    """How often connections were lost. One that was left for its silence is what quiet symbols are, too."""
+    count, since = 0, None
+    for moment in sorted(loss.since for loss in losses if loss.kind == LOST and loss.since is not None):
+        if since is None or moment - since > AT_ONCE:
+            count, since = count + 1, moment
+    return count
 
 
 def _no_candle(seen: Readings, beat: StreamerBeat) -> bool:
@@ -186,7 +217,7 @@ def _ms_of(beat: StreamerBeat) -> int | None:
 def _period(seen: Readings, *, idle: bool) -> Condition | None:
     """The worst that can be said of the periods."""
     signs = seen.period or PeriodSigns()
-    if signs.begun is not None and not seen.at_work:
+    if signs.begun is not None and not (seen.at_work or _waits(seen, signs.begun)):
         facts: Facts = {"run_ms": to_ms(signs.begun.run_time), "since_ms": to_ms(signs.begun.begun_at)}
         return Condition(PERIOD, Kind.CRASHED, facts)
     last = signs.last
@@ -195,16 +226,38 @@ def _period(seen: Readings, *, idle: bool) -> Condition | None:
         return Condition(PERIOD, BAD_ENDS[last.verdict], facts)
     if seen.record is None:
         return Condition(PERIOD, Kind.NO_RECORD, {"run_ms": seen.due_ms}) if seen.has_records and not idle else None
-    if seen.record.complete:
+    record = seen.incomplete
+    if record is None:
         return None
-    missing = seen.record.missing
+    missing = record.missing
     facts = {
-        "run_ms": seen.due_ms,
+        "run_ms": to_ms(record.run_time),
         "count": len(missing),
-        "expected": seen.record.expected - len(seen.record.excused),
+        "expected": record.expected - len(record.excused),
         "symbols": {symbol: str(seen.reasons.get(symbol, "")) for symbol in missing[:NAMED_SYMBOLS]},
     }
     return Condition(PERIOD, Kind.INCOMPLETE, facts)
+
+
+def _steps(seen: Readings, open_keys: frozenset[str]) -> Iterator[Condition]:
+    """One that was told is well when it went well, also where ``period.json`` was lost and counts from one again."""
+    at_once = seen.config.interval.delta >= LONG_INTERVAL
+    for name, failing in sorted((seen.period or PeriodSigns()).failing.items()):
+        key = STEP + name
+        if failing.periods >= (1 if at_once or key in open_keys else FAILED_PERIODS):
+            facts: Facts = {
+                "step": name,
+                "run_ms": to_ms(failing.run_time),
+                "count": failing.periods,
+                "reason": _told(failing.reason),
+            }
+            yield Condition(key, Kind.STEP_FAILING, facts)
+
+
+def _waits(seen: Readings, begun: Begun) -> bool:
+    """Whether the worker that began it lives: between two attempts it holds nothing."""
+    worker = seen.worker
+    return worker is not None and worker.running and not worker.silent(seen.local) and worker.pid == begun.pid
 
 
 def _done_since(seen: Readings, last: Ended) -> bool:
@@ -224,4 +277,4 @@ def _well(seen: Readings, clock: str) -> dict[str, Facts]:
 
 
 def _told(text: str) -> str:
-    return printable(" ".join(text.split()), limit=TOLD_CHARS)
+    return shown(" ".join(text.split()), limit=TOLD_CHARS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from kit.alarms.book import Page
 from kit.buffer.files import write_atomically
-from kit.outside import MEGABYTE, UNREADABLE, read_bounded
+from kit.outside import MEGABYTE, UNREADABLE, printable, read_bounded
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,15 +28,20 @@ MAX_BYTES = 4 * MEGABYTE  # 750 symbols and twenty letters have some 50 kB
 LOCK_WITHIN_S, LOCK_LOOK_S = 5.0, 0.02
 
 MAX_LETTERS = 20
-TRIES = 12
+TRIES = 54
 FIRST_RETRY_MS, LONGEST_RETRY_MS = 30_000, 1_800_000
-"""Twelve tries over some three hours: a chat service that is away for longer is noticed by other means."""
+"""A day: a network or a chat service may be away for a night, and what happened then is read in the morning."""
+LETTER_CHARS = 3000
+"""Of several messages in one: as of one (``kit.alarms.message``)."""
 CLAIM_MS = 60_000
 """Whoever takes a letter has so long to deliver it before another tries: two attempts of 10 s with their pause."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message that has not arrived everywhere. ``targets``: those left to tell, None: all. Times in milliseconds."""
+    """A message that has not arrived everywhere. ``targets``: those left to tell, None: all. Times in milliseconds.
+
+    ``messages``: how many it is made of, the newest first, whose ``title`` it has.
+    """
 
     id: str
     title: str
@@ -45,21 +50,52 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     try_at_ms: int
     tries: int = 0
     targets: tuple[str, ...] | None = None
+    messages: int = 1
+
+    @property
+    def headline(self) -> str:
+        """The title to send."""
+        return self.title if self.messages == 1 else f"{self.title} (+{self.messages - 1})"
 
     def taken(self, now_ms: int) -> Letter:
         """The same in somebody's hands."""
         return replace(self, try_at_ms=now_ms + CLAIM_MS, tries=self.tries + 1)
 
     def failed(self, targets: Sequence[str], now_ms: int) -> Letter | None:
-        """What is left after a try that some targets refused; None: it is given up."""
+        """What is left after a try that some targets refused; None: it is given up.
+
+        What has long been waiting is tried at the same moments, so that it arrives as one message (``together``).
+        """
         if self.tries >= TRIES:
             return None
-        wait_ms = min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (self.tries - 1))
-        return replace(self, targets=tuple(targets), try_at_ms=now_ms + wait_ms)
+        try_at_ms = now_ms + FIRST_RETRY_MS * 2 ** min(self.tries - 1, 10)
+        if try_at_ms - now_ms >= LONGEST_RETRY_MS:
+            try_at_ms = (now_ms // LONGEST_RETRY_MS + 1) * LONGEST_RETRY_MS
+        return replace(self, targets=tuple(targets), try_at_ms=try_at_ms)
 
     def due(self, now_ms: int) -> bool:
         """Whether it should be tried. A moment too far in the future is of a clock that was set back."""
         return self.try_at_ms <= now_ms or self.try_at_ms > now_ms + LONGEST_RETRY_MS + CLAIM_MS
+
+
+def together(letters: Iterable[Letter]) -> list[Letter]:
+    """The letters, oldest first, with those that have been tried and are for the same people as one, the newest first:
+    who was away for a night shall not be called twenty times at once."""
+    groups: dict[object, Letter] = {}
+    for letter in letters:
+        key = (letter.robots, letter.targets) if letter.tries else letter.id
+        groups[key] = _joined(groups[key], letter) if key in groups else letter
+    return list(groups.values())
+
+
+def _joined(older: Letter, newer: Letter) -> Letter:
+    texts = [each.body if each.messages > 1 else f"{each.title}\n{each.body}" for each in (newer, older)]
+    return replace(
+        newer,
+        body=printable("\n\n".join(texts), limit=LETTER_CHARS, lines=True),
+        tries=min(older.tries, newer.tries),
+        messages=older.messages + newer.messages,
+    )
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -24,11 +24,12 @@ from kit.buffer.states import States, load_states
 from kit.config import MarketConfig
 from kit.exchange_clock import read_local
 from kit.times import clock_of_market, due_run_ms, host_of_market
-from kit.words import from_ms
+from kit.words import from_ms, to_ms
 
 
-def look(config: MarketConfig) -> Readings:
-    """What lies in the folder of ``config`` now.
+def look(config: MarketConfig, told_since_ms: int | None = None) -> Readings:
+    """What lies in the folder of ``config`` now. ``told_since_ms``: since when people know that periods are in trouble;
+    the run times since then are looked at, too.
 
     Raises:
         OSError: the ledger or the states are there and cannot be read.
@@ -40,7 +41,9 @@ def look(config: MarketConfig) -> Readings:
     pool = host_of_market(config).pool
     stop = known_stop(pool)
     due_ms = due_run_ms(config, exchange_ms)
-    record = Ledger(folder).get(from_ms(due_ms))
+    ledger = Ledger(folder)
+    record = ledger.get(from_ms(due_ms))
+    incomplete = _newest_incomplete(config, ledger, record, due_ms, told_since_ms)
     states = load_states(folder)
     period = read_signs(config.base_dir, PERIOD_NAME, PeriodSigns)
     return Readings(
@@ -49,13 +52,15 @@ def look(config: MarketConfig) -> Readings:
         exchange_ms=exchange_ms,
         pool=pool,
         clock_offset_ms=None if clock is None else clock.offset_ms,
+        clock_age_ms=None if clock is None else clock.age_ms,
         stop=stop,
         due_ms=due_ms,
         record=record,
+        incomplete=incomplete,
         has_records=any(folder.ledger.glob("*.jsonl")),
         reasons={}
-        if record is None
-        else _reasons(record, due_ms - config.interval.ms, states, stopped=stop is not None),
+        if incomplete is None
+        else _reasons(incomplete, config.interval.ms, states, stopped=stop is not None),
         symbols=_symbols(states),
         streamer=read_signs(config.base_dir, STREAMER_NAME, StreamerBeat),
         worker=read_signs(config.base_dir, WORKER_NAME, WorkerBeat),
@@ -65,8 +70,24 @@ def look(config: MarketConfig) -> Readings:
     )
 
 
-def _reasons(record: LedgerRecord, begin_ms: int, states: States, *, stopped: bool) -> dict[str, Reason]:
+def _newest_incomplete(
+    config: MarketConfig, ledger: Ledger, due: LedgerRecord | None, due_ms: int, told_since_ms: int | None
+) -> LedgerRecord | None:
+    """The due run time's record when it is incomplete, else the newest incomplete one of the window since it was told:
+    who reads "complete again" shall find no hole left of what they were told of."""
+    if due is None or not due.complete:
+        return due
+    if told_since_ms is None:
+        return None
+    window_ms = (config.num_candles - 1) * config.interval.ms
+    first_ms = max(due_run_ms(config, told_since_ms), due_ms - window_ms)
+    records = ledger.between(first_ms, due_ms).values()
+    return next((record for record in reversed(records) if not record.complete), None)
+
+
+def _reasons(record: LedgerRecord, interval_ms: int, states: States, *, stopped: bool) -> dict[str, Reason]:
     """Why the first few of the missing symbols are missing."""
+    begin_ms = to_ms(record.run_time) - interval_ms
     return {symbol: _reason(states, symbol, begin_ms, stopped=stopped) for symbol in record.missing[:NAMED_SYMBOLS]}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from itertools import accumulate
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,8 @@ from kit.words import from_ms
 
 NOTHING = "?"
 """For a fact that is not known."""
+MOST_CHARS, TITLE_CHARS = 3000, 120
+"""What Telegram takes in one message (4096, with markup) and a phone shows: after a storm the rest is only counted."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,18 @@ def written(lines: Sequence[Line], labels: Mapping[str, str], reader: Reader, fu
     for line in sorted(lines, key=lambda line: list(Say).index(line.say)):
         told = _title(line, reader), _text(line, reader)
         markets.setdefault((line.say, *told), []).append(labels[line.folder])
-    parts = [f"[{_joined(names)}] {text}" for (_, _, text), names in markets.items()]
+    parts = _fitting([f"[{_joined(names)}] {text}" for (_, _, text), names in markets.items()], reader)
     if full_until_ms is not None:
         parts.append(reader.sentence(reader.texts.full, {"until_ms": full_until_ms}))
-    return Written(_headline(markets, reader), "\n\n".join(parts))
+    return Written(printable(_headline(markets, reader), limit=TITLE_CHARS), "\n\n".join(parts))
+
+
+def _fitting(parts: Sequence[str], reader: Reader) -> list[str]:
+    """As many of the first parts as fit into a message; at least one."""
+    ends = list(accumulate(len(part) + 2 for part in parts))
+    fitting = max(1, bisect_right(ends, MOST_CHARS))
+    more = [reader.texts.and_more.format(count=len(parts) - fitting)] if fitting < len(parts) else []
+    return [*parts[:fitting], *more]
 
 
 def described(condition: Condition, reader: Reader) -> str:
@@ -103,7 +115,9 @@ def described(condition: Condition, reader: Reader) -> str:
 
 
 def _headline(markets: Mapping[tuple[Say, str, str], list[str]], reader: Reader) -> str:
-    titles = {title: names for (_, title, _), names in markets.items()}
+    titles: dict[str, list[str]] = {}
+    for (_, title, _), names in markets.items():
+        titles.setdefault(title, []).extend(names)
     if len(titles) == 1:
         ((title, names),) = titles.items()
         return f"{_joined(names)}: {title}"

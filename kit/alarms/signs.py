@@ -38,13 +38,25 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A period's end: ``verdict`` is the name of its state (``Completed``, ``Failed`` ...), ``message`` one line."""
+    """A period's end: ``verdict`` is the name of its state (``Completed``, ``Failed`` ...), ``message`` one line.
+
+    ``steps``: why a step failed, None for one that went well; empty where the work did not come to its end.
+    """
 
     run_time: Moment
     ended_at: Moment
     verdict: str
     message: str = ""
     attempts: int = 1
+    steps: dict[str, str | None] = {}
+
+
+class FailingStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that failed in the last ``periods`` periods that came to their end; ``reason``: in ``run_time``'s."""
+
+    run_time: Moment
+    periods: int
+    reason: str
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,10 +68,11 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeriodSigns(msgspec.Struct, frozen=True, kw_only=True):
-    """``begun``: None when nobody is at work; ``last``: the newest that ended."""
+    """``begun``: None when nobody is at work; ``last``: the newest that ended; ``failing``: steps by their names."""
 
     begun: Begun | None = None
     last: Ended | None = None
+    failing: dict[str, FailingStep] = {}
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,6 +67,12 @@ EN = Texts(
             "gaps are filled as soon as the exchange has them; do not trade what is not ready",
             "complete again: {run_ms}",
         ),
+        Kind.STEP_FAILING: Words(
+            "step failing",
+            "{step} of {run_ms} failed ({count} in a row): {reason}",
+            "candles are not touched; remove the cause; the next period does the step again",
+            "{step} goes well again",
+        ),
         Kind.STALLED: Words(
             "no candles by stream",
             "{delivering} of {wanted} streams deliver, last candle {last_ms}. {reason}",
@@ -87,7 +93,7 @@ EN = Texts(
         ),
         Kind.LOSING: Words(
             "connection keeps failing",
-            "{count} connections lost in {minutes} minutes. {reason}",
+            "connections lost {count} times in {minutes} minutes. {reason}",
             "check the network, the proxy and the exchange's status",
             "connections hold again",
         ),
@@ -191,6 +197,12 @@ ZH = Texts(
             "{run_ms}：截止后 {expected} 个中缺 {count} 个：{symbols}",
             "交易所一有数据即自动补齐；未就绪的币种请勿交易",
             "已恢复完整：{run_ms}",
+        ),
+        Kind.STEP_FAILING: Words(
+            "步骤失败",
+            "{run_ms} 的 {step} 失败（连续 {count} 次）：{reason}",
+            "K线不受影响；排除原因后，下一周期会重做这一步",
+            "{step} 恢复正常",
         ),
         Kind.STALLED: Words(
             "行情流中断",

@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from apprise import Apprise, AppriseAsset, NotifyFormat
+from apprise import Apprise, AppriseAsset, NotifyFormat, OverflowMode
 from apprise.plugins import url_to_dict
 
 from kit.notify import plugin
@@ -63,6 +63,9 @@ def _service(target: Target) -> Any | None:
         return None
     if parts["schema"] in plugin.SCHEMES:
         parts["endpoint"] = target.dingtalk_host
+    # Else apprise hands on what is too long for a service, which then refuses all of it. In parts it would be a storm
+    # where a message has 160 characters, and take longer than an attempt: apprise waits between two.
+    parts.setdefault("overflow", OverflowMode.TRUNCATE)
     return Apprise.instantiate(parts, asset=asset)
 
 

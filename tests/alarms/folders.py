@@ -89,8 +89,9 @@ def put_streamer(folder: Folder, ago_s: float = 0.0, *, running: bool = True, **
     (folder.base_dir / STREAMER_NAME).write_bytes(msgspec.json.encode(beat))
 
 
-def put_worker(folder: Folder, ago_s: float = 0.0, *, running: bool = True) -> None:
-    (folder.base_dir / WORKER_NAME).write_bytes(msgspec.json.encode(WorkerBeat(running=running, **stamp(ago_s))))
+def put_worker(folder: Folder, ago_s: float = 0.0, *, running: bool = True, pid: int = 4242) -> None:
+    beat = WorkerBeat(running=running, **(stamp(ago_s) | {"pid": pid}))
+    (folder.base_dir / WORKER_NAME).write_bytes(msgspec.json.encode(beat))
 
 
 def put_well(folder: Folder) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -117,7 +119,7 @@ base_dir = pathlib.Path({str(folder.base_dir)!r})
 note_begin(base_dir, from_ms({due_ms(folder)}))
 with hold(Folder(base_dir, TradeType.USDT_PERP, Interval.D1), "flow"):
     print("holds", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -140,6 +142,15 @@ def test_a_process_that_is_killed_in_a_period_has_crashed_and_that_is_not_forgot
         assert only(folder).kind is Kind.CRASHED
     ended(folder, Named.ALREADY_DONE)
     assert kinds(folder) == set()
+
+
+def test_a_worker_that_waits_between_two_attempts_has_not_crashed(folder: Folder) -> None:
+    note_begin(folder.base_dir, from_ms(due_ms(folder)))
+    assert only(folder).kind is Kind.CRASHED, "a worker lives, and another process began it"
+    put_worker(folder, pid=os.getpid())
+    assert kinds(folder) == set()
+    put_worker(folder, 15, pid=os.getpid(), running=False)
+    assert only(folder).kind is Kind.CRASHED
 
 
 def test_a_worker_that_is_stopped_in_a_period_has_not_crashed(folder: Folder) -> None:
@@ -190,14 +201,26 @@ def test_streams_are_judged_by_the_heartbeat(folder: Folder) -> None:
         ({"disk_error": "No space left on device"}, {Kind.UNWRITABLE}),
         ({"route": RouteSigns(connections={"live": 3, "closed": 1})}, {Kind.FAILING}),
         ({"route": RouteSigns(last_disconnects=[loss(200), loss(100), loss(1)])}, {Kind.LOSING}),
+        ({"route": RouteSigns(last_disconnects=[loss(100 - 10 * number) for number in range(10)])}, {Kind.LOSING}),
         ({"route": RouteSigns(last_disconnects=[loss(900), loss(800), loss(1)])}, set()),
+        ({"route": RouteSigns(last_disconnects=[loss(30 + number) for number in range(8)])}, set()),
         ({"route": RouteSigns(last_disconnects=[loss(ago_s, "silent") for ago_s in (200, 100, 1)])}, set()),
         ({"wanted_streams": 0, "delivering_streams": 0}, set()),
         ({"wanted_streams": 2, "delivering_streams": 0}, {Kind.PART_SILENT}),
+        ({"wanted_streams": 2, "delivering_streams": 2, "last_run_time": moment(3 * 86_400)}, set()),
     ]
     for facts, expected in cases:
         put_streamer(folder, -3600, **facts)
         assert kinds(folder) == expected, facts
+
+
+def test_no_secret_that_others_said_back_is_told(folder: Folder) -> None:
+    said = "ProxyError: http://trader:hunter2@proxy:3128 refused, see https://hooks.slack.com/services/T0/B0/secret"
+    put_streamer(folder, -3600, disk_error=said)
+    reason = only(folder).facts["reason"]
+    assert "proxy:3128" in reason
+    assert "hunter2" not in reason
+    assert "secret" not in reason
 
 
 def test_when_nothing_comes_its_connections_are_no_second_alarm(folder: Folder) -> None:
@@ -219,6 +242,18 @@ def test_a_ban_is_told_with_its_end_and_a_full_minute_is_not(folder: Folder) -> 
     found = only(folder)
     assert found.kind is Kind.BANNED
     assert now_ms + 600_000 <= found.facts["until_ms"] <= now_ms + 602_000
+
+
+def test_a_stop_is_over_when_the_exchange_has_answered_not_when_its_time_is_up(folder: Folder) -> None:
+    key = f"stop {host_of_market(load_config(folder.base_dir)).pool}"
+    with closing(budget_of(folder)) as budget:
+        now = read_local()
+        long_ago = now._replace(wall_ms=now.wall_ms - 400_000, steady_ms=now.steady_ms - 400_000)
+        budget.hear_time(long_ago.wall_ms, long_ago, long_ago)
+        assert key in seen(folder, frozenset({key})).blind, "the next request may be refused again"
+        assert key not in seen(folder).blind, "but what nobody was told of is no matter"
+        budget.hear_time(now.wall_ms, now, now)
+        assert key not in seen(folder, frozenset({key})).blind
 
 
 def test_a_clock_that_is_off_is_told_and_one_that_nobody_measured_is_not_known(folder: Folder) -> None:

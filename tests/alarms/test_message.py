@@ -18,7 +18,7 @@ ENGLISH = Reader("en", ZoneInfo("UTC"))
 FACTS = {
     "run_ms": NOON, "since_ms": NOON, "until_ms": NOON, "last_ms": NOON, "reason": "nobody answers", "pool": "futures",
     "count": 10, "expected": 600, "minutes": 5, "wanted": 600, "delivering": 0, "seconds": "2.0", "direction": "ahead",
-    "free_gb": "1.5", "percent": "1", "pid": 42,
+    "free_gb": "1.5", "percent": "1", "pid": 42, "step": "factors",
     "symbols": {"AUSDT": Reason.UNANSWERED, "币安人生USDT": Reason.NO_REST},
 }  # fmt: skip
 LABELS = {"a": "usdt_perp 1m", "b": "usdt_perp 5m"}
@@ -75,12 +75,28 @@ def test_what_is_the_same_in_two_markets_is_said_once() -> None:
     assert message.body.count("1.5 GB free") == 1
 
 
+def test_the_same_trouble_with_other_facts_in_two_markets_names_both_in_the_title() -> None:
+    lines = [line(count=1), line(folder="b", count=2)]
+    assert written(lines, LABELS, ENGLISH, None).title == "usdt_perp 1m, usdt_perp 5m: period incomplete"
+
+
 def test_several_troubles_are_counted_in_the_title() -> None:
     lines = [line(Say.WELL, kind=Kind.BANNED), line(), line(folder="b", kind=Kind.FAILED)]
     message = written(lines, LABELS, ENGLISH, NOON)
     assert message.title == "2 alarms, 1 well again, usdt_perp 1m: period incomplete"
     assert message.body.splitlines()[0].startswith("[usdt_perp 1m] 11-22 12:00 UTC: 10 of 600 missing")
     assert message.body.splitlines()[-1].endswith("comes after 11-22 12:00 UTC.")
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_after_a_storm_in_many_markets_a_message_still_fits_where_it_is_read(language: Language) -> None:
+    labels = {str(number): f"usdt_perp {number}m" for number in range(30)}
+    lines = [line(folder=folder, kind=kind, reason=folder * 300) for folder in labels for kind in Kind]
+    message = written(lines, labels, Reader(language, ZoneInfo("UTC")), NOON)
+    assert len(message.title) <= 125
+    assert len(message.body) < 3500, "Telegram refuses more than 4096, markup included"
+    assert TEXTS[language].and_more.partition("{count}")[0] in message.body
+    assert "12:00" in message.body.splitlines()[-1], "until when nothing more comes is still said"
 
 
 def test_one_reason_of_all_symbols_is_said_behind_them() -> None:

@@ -98,7 +98,7 @@ def test_passwords_come_from_the_env_file_alone():
 
 def test_our_services_run_programs_that_exist_and_cannot_write_outside_of_their_volumes():
     ours = [service for service in SERVICES.values() if service["image"] == OURS]
-    assert len(ours) == 7
+    assert len(ours) == 8
     for service in ours:
         command = service["command"]
         assert modules_of(command) or "prefect " in command or "sh " in command
@@ -177,7 +177,7 @@ def test_the_first_container_puts_each_market_where_its_deployment_looks_for_it(
     for pod_name in ("bmac-0", "bmac-1"):
         machine = tmp_path / pod_name
         machine.mkdir()
-        subprocess.run(["sh", "-ec", script], cwd=machine, env={**os.environ, "POD": pod_name}, check=True, timeout=30)
+        subprocess.run(["sh", "-ec", script], cwd=machine, env={**os.environ, "POD": pod_name}, check=True, timeout=120)
         for path in machine.glob("data/*/*/config.json"):
             config = parse_config(path.parent, json.loads(path.read_text()))
             assert path.parent.name == f"{config.trade_type}_{config.interval}"

@@ -16,7 +16,7 @@ from kit.words import TradeType
 from tests.docs.commands import TARGETS_ELSEWHERE
 from tests.docs.pages import DOCS, ROOT, headings_of, pages
 
-OF_PROMETHEUS = ("step-failing", "period-late", "delay-high", "prefect-backlog", "weight-high")
+OF_PROMETHEUS = ("period-late", "delay-high", "prefect-backlog", "weight-high")
 """Sections of alert rules that have no alarm of the service's own."""
 
 LANGUAGES = {"en": ".md", "zh": ".zh.md"}

@@ -24,6 +24,7 @@ from tests.metrics.stage import MARKET, SYMBOLS, Program, Prometheus, environmen
 
 pytestmark = [
     pytest.mark.xdist_group("metrics"),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
 ]
 
@@ -94,7 +95,8 @@ def test_what_is_told_is_what_the_market_did(stage):
     until(lambda: (value("bmac_worker_step_seconds_count", step="factors") or 0) > 2, "factors are computed")
     assert value("bmac_streamer_disk_error") == 0
     assert stage.prometheus.value("bmac_rest_weight_used") < stage.prometheus.value("bmac_rest_weight_limit") == 6000
-    assert abs(stage.prometheus.value("bmac_clock_offset_seconds")) < 5  # the same machine's
+    beyond = "abs(bmac_clock_offset_seconds) - bmac_clock_error_seconds < 0.05"  # the same machine's is none
+    until(lambda: stage.prometheus.samples(beyond), "the clock is as far off as it may be")
 
 
 @pytest.mark.parametrize(("title", "expression"), deployed.queries())
@@ -105,7 +107,7 @@ def test_a_panels_query_is_understood_and_has_data(stage, title, expression):
     if title in MAYBE_EMPTY or any(name in expression for name in MAYBE_EMPTY_EXPRESSIONS):
         found()
     else:
-        until(found, f"{title} has data", within_s=30)
+        until(found, f"{title} has data")
 
 
 def test_prometheus_takes_every_rule_and_evaluates_it(stage):
@@ -126,7 +128,7 @@ def test_who_asks_without_end_or_says_nothing_disturbs_neither(stage):
 
     def hammer(port: int) -> None:
         while not stop.is_set():
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60):
                 pass
 
     finals = "bmac_streamer_finals_total"
@@ -183,7 +185,7 @@ def refused(place: Path, *arguments: str) -> tuple[int, str]:
         cwd=deployed.DEPLOYMENTS.parent,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
     return done.returncode, done.stderr
