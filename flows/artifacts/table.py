@@ -27,7 +27,7 @@ def ledger_rows(work: Work, ending: Ending) -> list[Row]:
         cells |= _record_cells(ending.outcome.record)
     cells["attempts"] = str(ending.attempts)
     took = (ending.ended_at - ending.started_at).total_seconds()
-    cells["worked"] = f"from {ending.started_at:%H:%M:%S.%f}Z, {took:.1f} s"
+    cells["worked"] = f"from {ending.started_at:%H:%M:%S}Z, {took:.1f} s"
     cells |= {f"step {report.name}": steps_line([report]) for report in work.reports}
     return [{"what": what, "value": shown(value)} for what, value in cells.items()]
 

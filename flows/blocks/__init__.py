@@ -4,7 +4,8 @@ Prefect's own blocks know no DingTalk, and keep addresses with their secrets in 
 path; the receivers, DingTalk robots among them, are read from that folder's ``config.json`` when something is told.
 
 Prefect's server finds this module by the entry point group ``prefect.collections`` (pyproject.toml), imports it when
-it starts, and needs it again whenever an automation tells something. So it imports nothing of ours but when it sends.
+it starts, and needs it again whenever an automation tells something. So it imports nothing of ours but when it sends,
+and what keeps that server from standing still.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from pathlib import Path
 
 from prefect.blocks.abstract import NotificationBlock, NotificationError
 from pydantic import Field, field_validator
+
+from flows.blocks.garbage import collect_apart_in_a_server
+
+collect_apart_in_a_server()
 
 
 class BmacNotification(NotificationBlock):

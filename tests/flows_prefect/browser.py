@@ -19,7 +19,7 @@ def main(url: str, artifact: str) -> None:
         for interface in INTERFACES:
             page = browser.new_page()
             page.goto(f"{url}{interface}/artifacts/artifact/{artifact}", timeout=60_000)
-            page.wait_for_function(DRAWN, timeout=40_000)
+            page.wait_for_function(DRAWN, timeout=60_000)
             box = page.locator(PICTURE).first.bounding_box()
             print(round(box["width"]) if box else 0)  # noqa: T201 - a command
         browser.close()

@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,19 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAND_IN = "tests.flows_prefect.stand_in"  # run with -m from the repository
 ENV_FILE = REPOSITORY / "deployments" / "prefect.env"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+ANSWER_WITHIN_SEC = 60.0
+"""For an answer that takes 0.1 s on an idle machine."""
+COMMAND_WITHIN_SEC = 240.0
+"""For a command of Prefect's, which takes some 5 s there."""
 
 
 def settings_of(path: Path) -> dict[str, str]:
@@ -73,12 +71,13 @@ def installed_in(folder: Path) -> Path:
 
 @dataclass
 class Server:
-    """A Prefect server that tests may stop, kill and start again."""
+    """A Prefect server that tests may stop, kill and start again. ``started_in_sec``: how long its last start took."""
 
     home: Path
     port: int
     env: dict[str, str]
     process: subprocess.Popen[bytes] | None = field(default=None)
+    started_in_sec: float = 0.0
 
     def start(self) -> None:
         log = (self.home / "server.log").open("ab")
@@ -92,12 +91,15 @@ class Server:
         )
         log.close()
 
-    def wait_healthy(self, within_sec: float = 60) -> None:
-        deadline = time.monotonic() + within_sec
-        while time.monotonic() < deadline:
+    def wait_healthy(self, within_sec: float = 180) -> None:
+        """Wait until it answers, as long as it lives: 8 to 20 s on an idle machine."""
+        assert self.process is not None
+        began = time.monotonic()
+        while time.monotonic() < began + within_sec and self.process.poll() is None:
             try:
-                with urllib.request.urlopen(f"{self.env['PREFECT_API_URL']}/health", timeout=2) as answer:  # noqa: S310 - http
+                with urllib.request.urlopen(f"{self.env['PREFECT_API_URL']}/health", timeout=10) as answer:  # noqa: S310 - http
                     if answer.status == 200:
+                        self.started_in_sec = time.monotonic() - began
                         return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
@@ -111,19 +113,27 @@ class Server:
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.signal_all(signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(60)
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Post to the server's API."""
+        """Post to the server's API. TimeoutError when it takes too long: to ``wait_for`` that is a look like others."""
         request = urllib.request.Request(  # noqa: S310 - http
             f"{self.env['PREFECT_API_URL']}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - http
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as answer:  # noqa: S310 - http
             content = answer.read()
             return json.loads(content) if content else None
 
-    def run(self, *command: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            env=self.env | environment,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_WITHIN_SEC,
+            check=False,
+        )
 
 
 @pytest.fixture(scope="session")

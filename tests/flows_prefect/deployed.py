@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +27,20 @@ deployments:
     entrypoint: flows/period.py:period
     parameters: {{base_dir: "{base_dir}"}}
     work_pool: {{name: bmac-live}}
-    schedules: [{{interval: 3, anchor_date: "2026-01-01T00:00:00.5+00:00", timezone: UTC}}]
+    schedules: [{{interval: {seconds}, anchor_date: "2026-01-01T00:00:00.5+00:00", timezone: UTC}}]
 """
 
 
-def wait_for(what: str, look: Callable[[], Any], within_sec: float = 60) -> Any:
+def wait_for(what: str, look: Callable[[], Any], within_sec: float = 180) -> Any:
+    """What is at last seen. A look that no answer came to in time has seen nothing yet; all else that fails, fails."""
     deadline = time.monotonic() + within_sec
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
+    while True:
+        with contextlib.suppress(TimeoutError):
+            if found := look():
+                return found
+        if time.monotonic() > deadline:
+            return pytest.fail(f"not within {within_sec} s: {what}")
         time.sleep(0.25)
-    return pytest.fail(f"not within {within_sec} s: {what}")
 
 
 def artifacts_of(server: Server, run_id: str) -> dict[str, dict[str, Any]]:
@@ -55,21 +58,21 @@ def shown_run(server: Server, deployment: str) -> dict[str, Any] | None:
     return next((run for run in found if len(artifacts_of(server, run["id"])) >= 2), None)
 
 
-def deploy(server: Server, folder: Path, name: str, base_dir: Path) -> Path:
+def deploy(server: Server, folder: Path, name: str, base_dir: Path, period: timedelta = PERIOD) -> Path:
     file = folder / "prefect.yaml"
-    file.write_text(PREFECT_FILE.format(base_dir=base_dir, name=name))
+    file.write_text(PREFECT_FILE.format(base_dir=base_dir, name=name, seconds=period.seconds))
     deployed = server.run("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     return file
 
 
-@contextmanager
-def working(server: Server, prefect_file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of that file's markets, with periods of 3 s and a stand-in for the work."""
+@contextlib.contextmanager
+def working(server: Server, prefect_file: Path, period: timedelta = PERIOD) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of that file's markets, with short periods and a stand-in for the work."""
     with (prefect_file.parent / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", STAND_IN, "worker", "--prefect-file", str(prefect_file)],
-            env=server.env | {"STAND_IN_PERIOD_SEC": str(PERIOD.total_seconds())},
+            env=server.env | {"STAND_IN_PERIOD_SEC": str(period.total_seconds())},
             cwd=REPOSITORY,
             stderr=log,
         )
@@ -78,4 +81,4 @@ def working(server: Server, prefect_file: Path) -> Iterator[subprocess.Popen[byt
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(60)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAIL = "exchange_is_down"
+A_DAY = "86400"
 NAMES = ("exchange_info", "newest", "history", "audits", "funding", "compact")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,8 +27,10 @@ class Scripted:
     def __init__(self, *script: Outcome | Exception) -> None:
         self.script = list(script)
         self.deadlines: list[datetime | None] = []
+        self.begun: list[datetime] = []
 
     async def __call__(self, *_: object, history_deadline: datetime | None = None, **__: object) -> Outcome:
+        self.begun.append(utc_now())
         self.deadlines.append(history_deadline)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
@@ -72,9 +76,18 @@ async def test_what_cannot_get_better_is_not_tried_again(error: Exception) -> No
 async def test_no_attempt_begins_after_the_next_period_is_due() -> None:
     script = Scripted(UnreachableError("no"))
     patience = Patience(attempts=100, first_wait=timedelta(milliseconds=20), longest_wait=timedelta(milliseconds=50))
-    began = utc_now()
-    await do_period(script, work(), began + timedelta(seconds=0.5), patience)
-    assert utc_now() < began + timedelta(seconds=0.5)
+    next_target = utc_now() + timedelta(seconds=0.5)
+    await do_period(script, work(), next_target, patience)
+    assert all(begun < next_target for begun in script.begun[1:])
+
+
+async def test_nor_does_one_when_the_machine_stands_still_in_the_wait_before_it() -> None:
+    script = Scripted(UnreachableError("no"))
+    patience = Patience(attempts=100, first_wait=timedelta(milliseconds=200), longest_wait=timedelta(milliseconds=300))
+    next_target = utc_now() + timedelta(seconds=1)
+    asyncio.get_running_loop().call_later(0.05, time.sleep, 1.2)
+    await do_period(script, work(), next_target, patience)
+    assert all(begun < next_target for begun in script.begun[1:])
 
 
 async def test_history_is_told_to_yield_half_a_second_before_the_next_target() -> None:

@@ -18,7 +18,7 @@ from tests.flows_prefect.stand_in import FAIL
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", STAND_IN, *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_bad_config_leaves_with_2_and_names_the_key(tmp_path: Path, command: s
 
 def test_the_period_command_never_imports_prefect() -> None:
     code = "import flows.__main__, flows.steps, sys; sys.exit('prefect' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=30, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=120, check=False).returncode == 0
 
 
 def test_the_live_markets_are_those_of_the_live_pool() -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
     assert built.returncode == 0, built.stderr
     (made,) = folder.glob("*.whl")
     return made
@@ -44,7 +44,7 @@ def test_a_strategy_elsewhere_imports_kit_from_it(wheel: Path, tmp_path: Path) -
         env={"PYTHONPATH": str(wheel)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert ran.stdout.startswith(str(wheel)), ran.stderr

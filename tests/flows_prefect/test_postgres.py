@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows_prefect.conftest import Server, environment, free_port, write_market
+from tests.flows_prefect.conftest import Server, environment, write_market
 from tests.flows_prefect.deployed import artifacts_of, deploy, shown_run, wait_for, working
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def binaries() -> Path | None:
 BIN = binaries()
 pytestmark = [
     pytest.mark.xdist_group("postgres"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(BIN is None, reason="needs Postgres: apt-get install postgresql"),
 ]
 
@@ -54,7 +55,7 @@ def postgres_url() -> Iterator[str]:
         cwd=folder,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
     with (folder / "postgres.log").open("wb") as log:
         process = subprocess.Popen(
@@ -71,7 +72,7 @@ def postgres_url() -> Iterator[str]:
         yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGQUIT)  # at once: what it holds is thrown away
-        process.wait(20)
+        process.wait(60)
         shutil.rmtree(folder)
 
 
@@ -82,12 +83,12 @@ def test_a_period_is_shown_by_a_server_on_postgres(postgres_url: str, tmp_path: 
     server = Server(home, port, environment(home, port) | setting)
     server.start()
     try:
-        server.wait_healthy(120)
+        server.wait_healthy()
         pools = server.run("sh", "deployments/pools.sh")
         assert pools.returncode == 0, pools.stderr
         base_dir = write_market(tmp_path / "market")
         with working(server, deploy(server, tmp_path, "on-postgres", base_dir)):
-            run = wait_for("a run with its artifacts", lambda: shown_run(server, "on-postgres"), 90)
+            run = wait_for("a run with its artifacts", lambda: shown_run(server, "on-postgres"))
         assert run["name"].startswith("usdt_perp 1m ")
         assert "complete 3/3" in artifacts_of(server, run["id"])["usdt-perp-1m-ledger"]["description"]
         assert not (home / "prefect.db").exists()

@@ -6,10 +6,10 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,15 +17,17 @@ import pytest
 from kit.words import utc_now
 from tests.flows_prefect.conftest import REPOSITORY, Server, write_market
 from tests.flows_prefect.deployed import artifacts_of, deploy, shown_run, wait_for, working
-from tests.flows_prefect.stand_in import FAIL
+from tests.flows_prefect.stand_in import A_DAY, FAIL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.flows_prefect.conftest import Receiver
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(1800)]  # see test_with_a_server.py
 
+SILENCE = timedelta(seconds=10)
+"""What the automations of this test call silence, in place of their five minutes; periods come each 3 s."""
 AN_HOUR_AND_A_BIT = timedelta(hours=1, minutes=5)
 
 
@@ -34,18 +36,27 @@ def events_of(server: Server, name: str) -> list[dict[str, Any]]:
     return found
 
 
+def longest_pause(server: Server) -> timedelta:
+    """Between two periods' events, as the server got them. A busy machine makes such pauses."""
+    got = sorted(
+        datetime.fromisoformat(event["received"])
+        for end in ("complete", "incomplete", "failed")
+        for event in events_of(server, f"bmac.period.{end}")
+    )
+    return max((after - before for before, after in pairwise(got)), default=timedelta(0))
+
+
 def titles(receiver: Receiver) -> set[str]:
     return {body["title"] for body in receiver.bodies}
 
 
-@pytest.mark.timeout(300)  # the server's start counts in, and it has four things to wait for
 def test_runs_carry_artifacts_and_automations_tell_of_bad_periods_and_of_a_silent_worker(
     server: Server, tmp_path: Path, receiver: Receiver
 ) -> None:
     base_dir = write_market(tmp_path / "market")
     watchers = write_market(tmp_path / "watchers", notify=[receiver.url])  # the block's receivers are this folder's
     ours = (REPOSITORY / "deployments" / "automations.yaml").read_text()
-    (tmp_path / "automations.yaml").write_text(re.sub(r"within: 300\b", "within: 10", ours))
+    (tmp_path / "automations.yaml").write_text(re.sub(r"within: 300\b", f"within: {SILENCE.seconds}", ours))
     create = ["sh", "deployments/automations.sh", str(watchers), str(tmp_path / "automations.yaml")]
     for _ in range(2):  # repeating replaces them
         created = server.run(*create)
@@ -62,18 +73,18 @@ def test_runs_carry_artifacts_and_automations_tell_of_bad_periods_and_of_a_silen
             "usdt-perp-1m-day": "markdown",
         }
         assert "complete 3/3" in artifacts["usdt-perp-1m-ledger"]["description"]
-        wait_for("its event", lambda: events_of(server, "bmac.period.complete"))
-        event = events_of(server, "bmac.period.complete")[0]
+        event, *_ = wait_for("its event", lambda: events_of(server, "bmac.period.complete"))
         assert event["resource"]["bmac.interval"] == "1m"
         assert event["payload"]["expected"] == 3
 
         (base_dir / FAIL).touch()
         wait_for("an automation tells of a bad period", lambda: "usdt_perp 1m: Failed" in titles(receiver))
         (base_dir / FAIL).unlink()
-        assert "usdt_perp 1m: the worker is silent" not in titles(receiver)
+        if "usdt_perp 1m: the worker is silent" in titles(receiver):
+            assert longest_pause(server) > SILENCE / 2
 
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(10) == 0
+        assert worker.wait(60) == 0
     wait_for("an automation tells of silence", lambda: "usdt_perp 1m: the worker is silent" in titles(receiver))
 
 
@@ -98,17 +109,10 @@ def test_filling_history_shows_how_far_it_has_come(server: Server, tmp_path: Pat
         "import flows.artifacts.progress as progress; progress.LOOK_EVERY_SEC = 0.5\n"
         "from flows.period import period\n"
         "from datetime import datetime\n"
-        "asyncio.run(period(sys.argv[1], datetime.fromisoformat('2026-11-22T07:05:00+00:00'), return_state=True))\n"
+        "asyncio.run(period(sys.argv[1], datetime.fromisoformat('2026-11-21T00:00:00+00:00'), return_state=True))\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, str(base_dir)],
-        env=server.env | {"STAND_IN_HISTORY": "1"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(base_dir)]
+    ran = server.run(*command, STAND_IN_HISTORY="1", STAND_IN_PERIOD_SEC=A_DAY)  # a minute's may be over
     assert ran.returncode == 0, ran.stderr
     wanted = {"artifacts": {"key": {"any_": ["usdt-perp-1m-history"]}}}
     (progress,) = server.ask("/artifacts/filter", wanted)
@@ -129,7 +133,7 @@ def test_old_runs_go_with_their_artifacts_logs_and_events_and_young_ones_stay(se
     }
     name = "prefect.flow-run.Completed"
     wait_for("both runs' events", lambda: {old, young} <= runs_told(server, name))
-    with closing(sqlite3.connect(server.home / "prefect.db", timeout=60)) as database, database:
+    with closing(sqlite3.connect(server.home / "prefect.db", timeout=120)) as database, database:
         ended, told = (f"{utc_now() - days[what] - AN_HOUR_AND_A_BIT:%Y-%m-%d %H:%M:%S.%f}" for what in days)
         database.execute("UPDATE flow_run SET end_time = ? WHERE id = ?", (ended, old))
         for table, column in (("events", "id"), ("event_resources", "event_id")):
@@ -176,7 +180,7 @@ def test_our_block_brings_nothing_of_ours_into_the_server_and_says_when_nobody_c
         "from prefect.plugins import load_prefect_collections\n"
         "assert load_prefect_collections()['bmac'].__name__ == 'flows.blocks'\n"
         "ours = [name for name in sys.modules if name.partition('.')[0] in ('kit', 'flows', 'polars', 'apprise')]\n"
-        "assert set(ours) == {'flows', 'flows.blocks'}, ours\n"
+        "assert set(ours) == {'flows', 'flows.blocks', 'flows.blocks.garbage'}, ours\n"
         "from flows.blocks import BmacNotification\n"
         "from prefect.blocks.abstract import NotificationError\n"
         "for folder in sys.argv[1:]:\n"
