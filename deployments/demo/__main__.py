@@ -26,8 +26,8 @@ from kit.market import Market
 from kit.words import utc_now
 
 REFRESH = 0.5
-PREFECT_PATIENCE = timedelta(seconds=30)
-"""After a close: so long the demo waits at its end for Prefect to show the last period."""
+PREFECT_PATIENCE = timedelta(minutes=3)
+"""After a close: so long the demo waits at its end for Prefect to show the last period, which takes it some seconds."""
 
 CANDLES = ("symbol", "candle_begin_time", "open", "high", "low", "close", "volume")
 

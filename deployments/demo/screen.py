@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.demo.stage import Scene
-from kit.buffer.ledger import LedgerRecord
+from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.market import Market
 from kit.status import market_status, status_table
+from kit.words import to_ms, utc_now
 
 SHOWN_PERIODS = 8
 RANKED = 5
@@ -37,11 +38,12 @@ class Screen:
         self.states[name] = Text(state, style)
 
     def complete_periods(self) -> list[LedgerRecord]:
-        """The ledger's records of the 1m periods that closed since the demo began and are complete, oldest first."""
+        """The ledger's records of the 1m periods that closed since the demo began and are complete, oldest first; no
+        more than its goal."""
         if not self._has_ledger():
             return []
-        records = map(LedgerRecord.from_dict, reversed(self._status()["periods"]))
-        return [record for record in records if record.complete and record.run_time > self.began]
+        since = Ledger(Market(self._base_dir).folder).between(to_ms(self.began) + 1, to_ms(utc_now()))
+        return [record for record in since.values() if record.complete][: self.goal]
 
     def render(self) -> RenderableType:
         """The whole view."""
@@ -52,7 +54,7 @@ class Screen:
         if self._has_ledger():
             parts.append(status_table(self._status()))
             parts.append(self._prices())
-            parts.append(self._ranking())
+            parts.append(self.ranking())
         return Group(*parts)
 
     def _places(self) -> Panel:
@@ -76,20 +78,22 @@ class Screen:
 
     def _prices(self) -> RenderableType:
         frame = Market(self._base_dir).candles(columns=["close", "quote_volume"], last=1, source=True).head(5)
-        table = Table.grid(padding=(0, 3))
+        table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+        for heading in ("symbol", "close", "quote volume", "source", "received after the close"):
+            table.add_column(heading)
         for symbol, begin, close, volume, source, received in frame.rows():
             after = (received - begin).total_seconds() - 60
-            table.add_row(
-                symbol, f"{close:g}", f"{volume:,.0f}", source, Text(f"{after:+.2f} s after the close", "dim")
-            )
+            table.add_row(symbol, f"{close:g}", f"{volume:,.0f}", source, f"{after:.2f} s")
         return Panel(table, title="newest candles, as a strategy reads them", title_align="left")
 
-    def _ranking(self) -> RenderableType:
-        """The five highest and the five lowest symbols by the first factor of the config, at the newest run time."""
+    def ranking(self) -> RenderableType:
+        """The five highest and the five lowest symbols by the first factor of the config, at the newest run time that
+        has factors: they come some tenths of a second after its record."""
         market = Market(self._base_dir)
-        newest = LedgerRecord.from_dict(self._status()["periods"][0]).run_time
-        factors = market.factors(newest)
-        if factors is None:
+        run_times = [LedgerRecord.from_dict(record).run_time for record in self._status()["periods"]]
+        known_at = ((run_time, market.factors(run_time)) for run_time in run_times)
+        newest, factors = next(((at, found) for at, found in known_at if found is not None), (None, None))
+        if newest is None or factors is None:
             return Text("")
         name = factors.columns[2]
         known = factors.drop_nulls(name).sort(name)
@@ -97,7 +101,7 @@ class Screen:
         highest, lowest = known.tail(RANKED).reverse(), known.head(RANKED)
         for high, low in zip(highest.select("symbol", name).rows(), lowest.select("symbol", name).rows(), strict=True):
             table.add_row(high[0], Text(f"{high[1]:+.4f}", "green"), low[0], Text(f"{low[1]:+.4f}", "red"))
-        title = f"factor {name} at {newest:%H:%MZ}: highest and lowest {RANKED} of {known.height}"
+        title = f"factor {name} at {newest.astimezone():%H:%M}: highest and lowest {RANKED} of {known.height}"
         return Panel(table, title=title, title_align="left")
 
     @property

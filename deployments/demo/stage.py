@@ -24,7 +24,7 @@ MARKETS = ("usdt_perp_1m", "usdt_perp_5m")
 """The markets of the live pool in prefect.yaml; the demo's live view is of the first."""
 
 SYMBOLS = 60
-START_LIMIT = 120.0
+START_LIMIT = 300.0
 """Seconds that a part of the demo may take to be ready; it takes 2 to 20 on a quiet machine."""
 
 UI_PORT, PAGE_PORT = 4200, 8321
@@ -164,9 +164,18 @@ def deploy(scene: Scene) -> None:
         ["sh", str(ROOT / "deployments" / "pools.sh")],
         ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(write_prefect_file(scene))],
     ):
-        done = subprocess.run(  # noqa: S603 - our own commands
-            command, cwd=ROOT, env=scene.environment(), capture_output=True, text=True, timeout=START_LIMIT, check=False
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own commands
+                command,
+                cwd=ROOT,
+                env=scene.environment(),
+                capture_output=True,
+                text=True,
+                timeout=START_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{' '.join(command)} took too long") from error
         if done.returncode:
             raise TimeoutError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 

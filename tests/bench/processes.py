@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 STATE_DIR_VARIABLE = "BMAC_STATE_DIR"  # each benchmark has a weight budget of its own
-LEAVES_WITHIN_S = 10.0
+LEAVES_WITHIN_S = 30.0
 
 LAUNCH = """
 import ctypes, os, signal, sys

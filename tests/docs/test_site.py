@@ -17,7 +17,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, headings_of, pages
 
-pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.timeout(900)]
 
 TRANSLATED = {
     "index",
@@ -60,7 +60,7 @@ def site(tmp_path_factory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=600,
     )
     assert built.returncode == 0, built.stderr
     assert "WARNING" not in built.stderr
@@ -133,7 +133,7 @@ async def test_a_reader_finds_things_in_a_browser_that_asks_nobody_else(site):
                 await page.locator(".md-search__input").fill(words)
                 await page.keyboard.press("Shift")  # the search looks when a key is released
                 link = page.locator(f".md-search-result__link[href^='{home}{wanted}']").first
-                await expect(link).to_be_attached(timeout=60_000)
+                await expect(link).to_be_attached(timeout=120_000)
             await browser.close()
     finally:
         server.shutdown()

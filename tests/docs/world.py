@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,23 +23,17 @@ from pathlib import Path
 
 from tests.docs.commands import Kind, Unit, units_of
 from tests.docs.pages import ROOT, Block
+from tests.ports import free_port
 
 PROGRAMS = ("kit", "streamer", "flows", "deployments", "docs", "prefect.yaml", "Makefile", "pyproject.toml")
 TAKEN_FOR_GRANTED = {"funding_rate": True, "resample": {"interval": "1h", "base_offset": "5m"}}
-PATIENCE = 90.0
+PATIENCE = 240.0
 """Seconds for anything to come about; all of it takes a few on an idle machine."""
 CONTROL_IN_PAGES = "http://127.0.0.1:40123"
 
 
 class DocumentError(Exception):
     """A block does not do what the page says; names its place."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def interruptible() -> None:
@@ -178,7 +171,7 @@ class World:
                 each.process.terminate()
         for each in ended:
             try:
-                each.process.wait(10)
+                each.process.wait(30)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(each.process.pid, signal.SIGKILL)
@@ -236,7 +229,7 @@ class World:
     @staticmethod
     def _answers(port: int, path: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

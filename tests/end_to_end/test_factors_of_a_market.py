@@ -40,6 +40,7 @@ async def market(tmp_path, modules):
             "interval": "5m",
             "trade_type": "usdt_perp",
             "num_candles": 300,
+            "http_timeout_sec": 60,  # exchange and period share this process, which may stand still
             "endpoints": {"rest": exchange.futures.rest, "ws": exchange.futures.ws},
             "factors": [["PctChg", 20], ["Rsi", 14], ["Change", 20], ["NoSuchFactor", 3], ["PctChg", 299]],
             "factor_package": modules,
@@ -54,7 +55,7 @@ async def market(tmp_path, modules):
 
 async def test_the_period_computes_the_factors_of_its_config(market):
     market, run_time, _ = market
-    factors = await market.wait_factors(run_time, timeout=5)
+    factors = await market.wait_factors(run_time, timeout=60)
     assert factors["symbol"].to_list() == sorted(market.ready(run_time))
     closes = market.candles(columns=["close"]).to_pandas()
     last = closes.groupby("symbol")["close"].agg(lambda prices: prices.pct_change(20).iloc[-1])
@@ -73,11 +74,11 @@ async def test_both_calculators_work_on_the_base_and_on_a_resample(market, modul
     for reader in (CandleFileReader(base_dir / "usdt_perp_5m"), ResampleReader(base_dir, "1h", "5m")):
         plain = reader.read_candle("BTCUSDT")
         run_time = plain.index[-1]
-        whole = BmacAllMarketCalculator(symbols, reader, [("Change", 3)], package=modules, bmac_expire_sec=5)
+        whole = BmacAllMarketCalculator(symbols, reader, [("Change", 3)], package=modules, bmac_expire_sec=60)
         rows = await whole.calc_all_factors(run_time)
         assert rows.attrs["missing"] == []
         assert len(rows) == 5
-        single = BmacSingleSymbolCalculator("BTCUSDT", reader, [["Change", 3]], package=modules, bmac_expire_sec=5)
+        single = BmacSingleSymbolCalculator("BTCUSDT", reader, [["Change", 3]], package=modules, bmac_expire_sec=60)
         frame = await single.calc_factors(run_time)
         pd.testing.assert_series_equal(
             frame["Change_3"], plain["close"].pct_change(3), check_names=False, rtol=0, atol=0

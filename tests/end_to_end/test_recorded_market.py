@@ -33,7 +33,7 @@ def rows_of_archive():
 
 def write_config(base_dir, **keys):
     base_dir.mkdir(parents=True)
-    (base_dir / "config.json").write_text(json.dumps(keys))
+    (base_dir / "config.json").write_text(json.dumps({"http_timeout_sec": 60} | keys))
     return base_dir
 
 
