@@ -21,3 +21,17 @@ class FactorResult:
     frame: pl.DataFrame
     missing: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+
+    @property
+    def dead(self) -> dict[str, str]:
+        """The columns that have no value for any symbol because of an error, with its sentence.
+
+        Not those whose history is still too short: they come to life by themselves.
+        """
+        columns = [name for name in self.frame.columns if self.frame.height and self.frame[name].is_null().all()]
+        told = {name: self._told_of(name) for name in columns}
+        return {name: sentence for name, sentence in told.items() if sentence is not None}
+
+    def _told_of(self, column: str) -> str | None:
+        beginnings = (f"factor {column},", f"factor {column}:")
+        return next((sentence for sentence in self.errors if sentence.startswith(beginnings)), None)

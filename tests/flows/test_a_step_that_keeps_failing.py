@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from kit.alarms.conditions import Condition, Kind
 from kit.alarms.judge import judge
 from kit.alarms.look import look
 from kit.config import load_config
-from kit.words import from_ms, utc_now
+from kit.words import Venue, from_ms, utc_now
 from tests.flows.market_on_disk import beside
 
 
@@ -57,4 +58,32 @@ async def test_factors_that_cannot_be_stored_are_told_after_three_complete_perio
         assert "factors_1m" in found.facts["reason"]
         in_the_way.unlink()
         await way(at.base_dir, from_ms(run_ms + 3 * 60_000))
+        assert failing(at.base_dir) == []
+
+
+async def test_a_factor_without_any_value_is_told_too_and_the_others_are_kept(tmp_path: Path) -> None:
+    factors = [["PctChg", 5], ["NoSuchFactor", 1]]
+    async with beside(tmp_path, symbols=2, config={"factors": factors}) as at:
+        run_ms = at.run_ms(back=6)
+        for number in range(3):
+            await by_command(at.base_dir, from_ms(run_ms + number * 60_000))
+        (found,) = failing(at.base_dir)
+        assert "factor NoSuchFactor_1: no symbol has a value" in found.facts["reason"]
+        kept = at.market.factors(from_ms(run_ms + 120_000))
+        assert kept is not None
+        assert kept["PctChg_5"].null_count() == 0
+
+
+async def test_a_factor_whose_history_is_still_short_is_not_told(tmp_path: Path) -> None:
+    async with beside(tmp_path, symbols=2, config={"factors": [["PctChg", 100]]}) as at:
+        run_ms = at.run_ms(back=6)
+        at.exchange.list_symbol(Venue.UM, "YOUNGUSDT", base="YOUNG", at_ms=run_ms - 240_000)
+        (at.base_dir / "config.json").write_text(
+            json.dumps(json.loads((at.base_dir / "config.json").read_text()) | {"keep_symbols": ["YOUNGUSDT"]})
+        )
+        for number in range(3):
+            await by_command(at.base_dir, from_ms(run_ms + number * 60_000))
+        kept = at.market.factors(from_ms(run_ms + 120_000))
+        assert kept is not None
+        assert kept["PctChg_100"].to_list() == [None]
         assert failing(at.base_dir) == []
