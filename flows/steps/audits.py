@@ -62,6 +62,8 @@ async def look_back(period: Period) -> str:
         await look_into_contradictions(period)
         await audit(period)
     except ExchangeError as error:
+        if not error.transient:  # it would be postponed for ever, and nobody would hear of it
+            raise
         log.warning("audit.postponed", market=period.folder.candles.name, error=str(error))
         postponed = ", the rest postponed"
     finally:

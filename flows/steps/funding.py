@@ -45,6 +45,8 @@ async def refresh_funding(period: Period) -> str:
             if period.window.first_ms < to_ms(month.end) <= max(newest.values(), default=0):
                 added += await (_lost_of_all if of_all else _lost_of_each)(period, store, month)
     except ExchangeError as error:
+        if not error.transient:  # it would be postponed for ever, and nobody would hear of it
+            raise
         log.warning("funding.postponed", market=period.folder.candles.name, error=str(error))
         return "postponed"
     return f"{added} settlements"

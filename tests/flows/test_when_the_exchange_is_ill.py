@@ -14,7 +14,14 @@ from kit.budget import Urgency
 from kit.buffer.read import read_candles
 from kit.dialect.klines import Page
 from kit.dialect.rest import RestClient
-from kit.errors import BannedError, FolderNotWritableError, SymbolRefusedError, UnreachableError
+from kit.errors import (
+    BannedError,
+    ExchangeError,
+    FolderNotWritableError,
+    RefusedRequestError,
+    SymbolRefusedError,
+    UnreachableError,
+)
 from kit.words import Candle, Interval, Venue, to_ms, utc_now
 from tests.builders import MINUTE, candle, stream
 from tests.flows.market_on_disk import beside, write_config
@@ -70,6 +77,7 @@ async def test_a_local_clock_that_is_ahead_never_makes_an_open_candle_final(tmp_
 @pytest.mark.parametrize(("problem", "summary", "error"), [
     (SymbolRefusedError("Invalid symbol status.", code=-1122), "1 revised", None),
     (UnreachableError("gone"), "1 revised, the rest postponed", None),
+    (RefusedRequestError("Illegal parameter."), "", "Illegal parameter."),
     (FolderNotWritableError("state", "Read-only file system"), "", "state: Read-only file system"),
 ])  # fmt: skip
 async def test_what_one_symbol_meets_in_the_look_backs_ends_neither_those_of_the_others_nor_the_period(
@@ -91,6 +99,21 @@ async def test_what_one_symbol_meets_in_the_look_backs_ends_neither_those_of_the
         (audits,) = [step for step in outcome.steps if step.name == "audits"]
         assert (audits.summary, audits.error) == (summary, error)
         assert len(at.market.revisions()) == 1
+        assert outcome.record.complete
+
+
+@pytest.mark.parametrize(("problem", "summary", "error"), [
+    (UnreachableError("gone"), "postponed", None),
+    (RefusedRequestError("Illegal parameter."), "", "Illegal parameter."),
+])  # fmt: skip
+async def test_funding_that_is_refused_for_ever_fails_its_step_and_not_the_period(
+    tmp_path: Path, problem: ExchangeError, summary: str, error: str | None
+) -> None:
+    async with beside(tmp_path, symbols=2, config={"num_candles": 30, "funding_rate": True}) as at:
+        with mock.patch.object(RestClient, "funding_rates", mock.AsyncMock(side_effect=problem)):
+            outcome = await at.run()
+        (funding,) = [step for step in outcome.steps if step.name == "funding"]
+        assert (funding.summary, funding.error) == (summary, error)
         assert outcome.record.complete
 
 
