@@ -15,6 +15,10 @@ PATIENCE = 8.0
 """Seconds a process has to leave after SIGTERM before it is killed."""
 
 
+PORT_TAKEN = "address already in use"
+"""What a server says whose port somebody took after it had been found free: another demo that began just then, say."""
+
+
 class ServiceDiedError(Exception):
     """A process of the demo ended by itself; tells which, and the end of its log."""
 
@@ -33,8 +37,10 @@ class Service:
         return self.process.poll() is None
 
     def tail(self, lines: int = 15) -> str:
-        """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        """The end of its log; before it the line that tells of a port that is taken, where much was said since."""
+        said = self.log.read_text(errors="replace").splitlines()
+        causes = [line for line in said[:-lines] if PORT_TAKEN in line.lower()]
+        return "\n".join([*causes[-1:], *said[-lines:]])
 
 
 @dataclass

@@ -115,8 +115,8 @@ WORDS: dict[str, dict[str, str]] = {
         "title": "Configuration",
         "intro": "`config.json` lies in the market's folder. Only `interval` and `trade_type` are required. Keys with "
         "a ✓ are BMAC v2's,\nwith its meaning and default. A key that does not exist is an error that names the "
-        "nearest one; all mistakes are told\nat once. It is read at the start of a program, and by the flow at each "
-        "period.",
+        "nearest one; all mistakes are told\nat once. Streamer and worker read it at their start: restart both after a "
+        "change.",
         "secrets": "Tokens in it are secrets: `chmod 600 config.json`. They never appear in logs or messages; see "
         "[Security](security.md).",
         "example": "An example",
@@ -130,7 +130,8 @@ WORDS: dict[str, dict[str, str]] = {
     "zh": {
         "title": "配置参考",
         "intro": "`config.json` 放在市场目录里，只有 `interval` 和 `trade_type` 必填。带 ✓ 的是 BMAC v2 的键，"
-        "含义与默认值不变。\n不存在的键会报错并提示最接近的名字；所有错误一次列出。程序启动时读取，flow 每个周期读取。",
+        "含义与默认值不变。\n不存在的键会报错并提示最接近的名字；所有错误一次列出。"
+        "streamer 和 worker 在启动时读取：修改后两个都要重启。",
         "secrets": "其中的 token 是机密：`chmod 600 config.json`。它们不会出现在日志和消息里，见[安全](security.md)。",
         "example": "示例",
         "head": "| 键 | BMAC v2 | 含义 | 允许的值 |",

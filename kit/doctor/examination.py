@@ -9,7 +9,7 @@ from typing import Any
 
 from kit.config import MarketConfig, load_config
 from kit.doctor.finding import Finding, Level, ok, warning, wrong
-from kit.doctor.folder import check_config, check_disk, check_file_system, check_user, check_writing
+from kit.doctor.folder import check_config, check_damaged, check_disk, check_file_system, check_user, check_writing
 from kit.doctor.machine import check_machine
 from kit.doctor.patience import in_thread, within
 from kit.doctor.rest import BLOCKED, check_rest
@@ -95,7 +95,8 @@ async def _check_exchange(config: MarketConfig) -> list[Finding]:
 
 
 def _check_folder(config: MarketConfig) -> list[Finding]:
-    return [check_writing(config.base_dir), check_file_system(config.base_dir), *check_writers(config)]
+    base_dir = config.base_dir
+    return [check_writing(base_dir), check_damaged(base_dir), check_file_system(base_dir), *check_writers(config)]
 
 
 def check_notify(config: MarketConfig) -> Finding:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from kit.alarms.judge import GB, disk_needs
+from kit.buffer.layout import ASIDE
 from kit.config import CONFIG_NAME, MarketConfig
 from kit.doctor.finding import Finding, ok, warning, wrong
 
@@ -79,6 +80,15 @@ def check_writing(base_dir: Path) -> Finding:
     if took < SLOW_WRITE_S:
         return ok("folder", seen)
     return warning("folder", seen, "a faster disk; candles are readable as late as that")
+
+
+def check_damaged(base_dir: Path) -> Finding:
+    """Has the flow put files aside that somebody damaged?"""
+    found = [path for pattern in (f"*/{ASIDE}*", f"*/*/{ASIDE}*") for path in base_dir.glob(pattern)]
+    if not found:
+        return ok("files", "none is damaged")
+    some = ", ".join(str(path.relative_to(base_dir)) for path in sorted(found)[:3]) + (" ..." if len(found) > 3 else "")  # noqa: PLR2004 - a line's worth
+    return warning("files", f"{len(found)} put aside as damaged: {some}", "check the disk, then delete them")
 
 
 def check_file_system(base_dir: Path) -> Finding:

@@ -21,7 +21,7 @@ from kit.config import load_config
 from kit.doctor import Level
 from kit.doctor.examination import check_notify, examine
 from kit.doctor.finding import ok
-from kit.doctor.folder import check_config, check_user, check_writing, judge_disk, judge_file_system
+from kit.doctor.folder import check_config, check_damaged, check_user, check_writing, judge_disk, judge_file_system
 from kit.doctor.machine import LOCK_FILE, check_inotify, check_machine, check_packages
 from kit.doctor.patience import in_thread, within
 from kit.doctor.writers import check_writers
@@ -217,3 +217,14 @@ async def test_a_disk_that_hangs_ends_the_check_not_the_doctor():
     assert time.monotonic() - began < 150
     goes_on.set()
     await asyncio.sleep(0)
+
+
+def test_files_that_were_put_aside_as_damaged_are_named(tmp_path):
+    assert check_damaged(tmp_path).level is Level.OK
+    for name in ("usdt_perp_1m/damaged_stream_1.parquet", "resample_1h/offset_0m/damaged_block_1.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    found = check_damaged(tmp_path)
+    assert found.level is Level.WARNING
+    assert "2 put aside as damaged: resample_1h/offset_0m/damaged_block_1.parquet, usdt_perp_1m/damaged_" in found.seen
+    assert "check the disk" in found.todo

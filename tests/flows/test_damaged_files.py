@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,11 @@ import pytest
 from kit import CandleFileReader
 from kit.buffer import read
 from kit.buffer.compaction import compact
-from kit.buffer.damage import ASIDE, is_torn, put_aside
-from kit.buffer.layout import parse_name
+from kit.buffer.damage import is_torn, put_aside
+from kit.buffer.layout import ASIDE, parse_name
 from kit.buffer.read import current_view
 from kit.errors import DamagedFileError, FolderError
+from kit.words import to_ms
 from tests.builders import MINUTE, NOON, candle, candles, folder_in, stream
 from tests.flows.market_on_disk import CANDLES, Beside, beside
 
@@ -64,6 +68,36 @@ async def test_the_newest_slice_damaged_costs_no_period(tmp_path: Path) -> None:
         outcome = await at.run(run_ms)
         assert (outcome.record.complete, outcome.record.by_rest) == (True, 2)
         assert at.stored()["BTCUSDT"][-1:] == at.truth("BTCUSDT", run_ms - MINUTE, run_ms - MINUTE)
+
+
+async def test_a_file_that_is_named_for_the_future_is_put_aside_and_the_window_stays_where_it_is(
+    tmp_path: Path,
+) -> None:
+    async with beside(tmp_path, symbols=2) as at:
+        run_ms = at.run_ms()
+        await at.run(run_ms)
+        sound = at.stored()
+        folder = at.market.folder
+        far = folder.stream_path(to_ms(datetime(2099, 1, 1, tzinfo=UTC)), 7)
+        shutil.copy(next(folder.candles.glob("rest_*")), far)
+        assert at.stored() != sound, "readers take the newest run time from the names"
+        await at.run(run_ms)
+        assert at.stored() == sound
+        assert put_aside_in(at) == [f"{ASIDE}{far.name}"]
+
+
+async def test_no_file_is_put_aside_by_a_clock_that_nobody_confirms(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with beside(tmp_path, symbols=2, config={"candle_close_timeout_sec": 0.5, "http_timeout_sec": 1}) as at:
+        run_ms = at.run_ms()
+        await at.run(run_ms)
+        sound = at.stored(["BTCUSDT"])
+    monkeypatch.setenv("BMAC_STATE_DIR", str(tmp_path_factory.mktemp("booted")))
+    monkeypatch.setattr(time, "time_ns", lambda: (run_ms - 7 * 86_400_000) * 1_000_000)  # an empty battery
+    await at.run(run_ms)
+    assert put_aside_in(at) == []
+    assert at.stored(["BTCUSDT"]) == sound
 
 
 def test_compaction_finds_a_torn_file_that_only_readers_of_one_symbol_would_open(tmp_path: Path) -> None:
