@@ -24,7 +24,7 @@ from streamer.intake import Sink
 from streamer.life import Pace
 from streamer.route import Route, RouteKey
 from streamer.stats import MarketStats
-from streamer.status import MOST_SILENT, status_record, write_status
+from streamer.status import MOST_SILENT, contradicted_before, status_record, write_status
 from streamer.timing import Timing
 from streamer.universe import FirstExchangeInfo, fetch_exchange_info, follow
 from streamer.watching import watch_flows
@@ -159,6 +159,7 @@ class Streamer:
         folder = _folder_of(config)
         folder.open_for_writing()
         writer, stats = SliceWriter(folder), MarketStats()
+        stats.contradicted.extend(contradicted_before(config.base_dir))
         name = str(config.base_dir / folder.candles.name)
         flusher = Flusher(folder.candles.name, writer, stats, self._timing)
         sink = Sink(name, config.interval, writer, flusher.wake, stats)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psutil
 
-from kit.alarms.signs import STREAMER_NAME
+from kit.alarms.signs import STREAMER_NAME, StreamerBeat, read_signs
 from kit.buffer.files import write_atomically
 from kit.exchange_clock import read_local
 from kit.words import from_ms, utc_now
-from streamer.stats import LATENESS_MS, MarketStats, RouteStats
+from streamer.stats import LATENESS_MS, Contradicted, MarketStats, RouteStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,14 @@ def status_record(
 def write_status(base_dir: Path, record: dict[str, Any]) -> None:
     """Put the record there, whole. Blocks for the disk; OSError when it refuses."""
     write_atomically(base_dir / STREAMER_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1))
+
+
+def contradicted_before(base_dir: Path) -> list[Contradicted]:
+    """What the streamer before this one told of contradictions: the flow may not have looked into them before it ended,
+    and then nobody would until the audit's turn. Blocks for the disk."""
+    beat = read_signs(base_dir, STREAMER_NAME, StreamerBeat)
+    told = [] if beat is None else beat.contradicted
+    return [Contradicted(each.symbol, each.begin_ms, each.seen_ms) for each in told]
 
 
 def _iso(ms: int) -> str | None:
