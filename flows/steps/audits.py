@@ -148,7 +148,7 @@ async def audit(period: Period) -> int:
     """A part of the market each period, in turns: the last candles, whatever their source, against REST."""
     now_ms = to_ms(period.exchange_now())
     step = period.window.step_ms
-    symbols = whose_turn(period.states, period.trading, now_ms, step)
+    symbols = whose_turn(period.states, period.trading, now_ms, step, period.window.size)
     if not symbols:
         return 0
     until_ms = to_ms(period.exchange_now() - SURE_AFTER_CLOSE) // step * step
@@ -164,10 +164,10 @@ async def audit(period: Period) -> int:
     return revised
 
 
-def whose_turn(states: States, trading: Collection[str], now_ms: int, step_ms: int) -> list[str]:
+def whose_turn(states: States, trading: Collection[str], now_ms: int, step_ms: int, kept: int) -> list[str]:
     """The symbols to audit now: as many as the time since the last audit is of a turn, those first whose last audit is
-    longest ago."""
-    periods = AUDIT_TURN_PERIODS * audited_candles(step_ms) // AUDIT_CANDLES
+    longest ago. Of a market that keeps few candles (``kept``) a turn is half of that: none leaves without its audit."""
+    periods = min(AUDIT_TURN_PERIODS * audited_candles(step_ms) // AUDIT_CANDLES, max(1, kept // 2))
     turn_ms = min(AUDIT_TURN // timedelta(milliseconds=1), periods * step_ms)
     due = len(trading) * (now_ms - states.audited_at_ms) // turn_ms
     most = max(AUDIT_AT_ONCE, -(-len(trading) // AUDIT_SHARE))

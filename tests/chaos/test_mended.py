@@ -231,16 +231,17 @@ async def test_an_audit_stores_what_was_wrongly_held_not_to_exist(tmp_path: Path
 
 @pytest.mark.parametrize("step_ms", [1000, MINUTE, 5 * MINUTE, HOUR, 24 * HOUR])
 @pytest.mark.parametrize("count", [1, 7, 30, 300, 750])
-def test_every_symbol_has_its_turn_before_a_candle_could_be_left_out(count: int, step_ms: int) -> None:
+@pytest.mark.parametrize("kept", [1500, 60])
+def test_every_symbol_has_its_turn_before_a_candle_could_be_left_out(kept: int, count: int, step_ms: int) -> None:
     names = [f"S{number}USDT" for number in range(count)]
     states = States(symbols={name: SymbolState(status="TRADING") for name in names})
     at_ms = 1_795_348_800_000
     last = dict.fromkeys(names, at_ms)
     every_ms = max(step_ms, 4000)
-    candles = audited_candles(step_ms)
+    candles = min(kept, audited_candles(step_ms))
     for _ in range(4 * 99):
         at_ms += every_ms
-        turn = whose_turn(states, names, at_ms, step_ms)
+        turn = whose_turn(states, names, at_ms, step_ms, kept)
         assert len(turn) <= max(AUDIT_AT_ONCE, ceil(count / AUDIT_SHARE))
         if turn:
             states.audited_at_ms = at_ms

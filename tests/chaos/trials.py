@@ -14,8 +14,9 @@ SPOT_KLINES = "/api/v3/klines"
 HEALED_WITHIN_S = 90.0
 """Several periods of the stage's flow on a machine that is busy with other things; what was measured is far less."""
 
-AUDITED_WITHIN_S = 240.0
-"""A wrong final is found when the audit's turn comes to its symbol: 99 periods, and some for a busy machine."""
+AUDITED_WITHIN_S = 300.0
+"""A wrong final is found when the audit's turn comes to its symbol: half of what is kept, 240 s, and some for a busy
+machine."""
 
 CONFIRMED_WITHIN_S = 150.0
 """A candle that the exchange does not have is believed not to exist after a minute's patience."""

@@ -274,6 +274,7 @@ def test_the_second_period_downloads_only_what_no_stream_brought(examined: Exami
 @slow
 def test_repeating_a_complete_period_asks_for_no_candle_but_an_unconfirmed_gap(examined: Examination) -> None:
     holes = {one.symbol for v in examined.double.listed.values() for one in v.values() if one.hole_ms[1]}
+    holes.add("LATERUSDT")  # before its first candle there is one, which takes two answers a minute apart as well
     assert [(symbol, rows) for symbol, rows in examined.asked_again if symbol not in holes] == []
     assert sum(rows for _, rows in examined.asked_again) == 0
 
