@@ -156,7 +156,7 @@ async def test_hovering_a_candle_tells_where_it_came_from_and_what_it_was(market
         await page.mouse.move(area["x"] + area["width"] * 0.92, area["y"] + 60)
         await expect(provenance).to_contain_text("revision")
         await expect(provenance).to_contain_text("late final")
-        await expect(provenance).to_contain_text(f"{revision.old.close:.4f}"[:-1])
+        await expect(provenance).to_contain_text(f" / {repr(revision.old.close).removesuffix('.0')} (by stream")
         market.record(market.due_ms, by_stream=3, by_rest=1)
         await expect(page.locator("[data-fact=sources]")).to_have_text("sources3 stream, 1 REST")
         await page.mouse.move(area["x"] + area["width"] * 0.08, area["y"] + 64)
@@ -196,6 +196,26 @@ async def test_a_click_in_the_grid_shows_that_symbols_candles_and_text_filters_i
         assert "ETHUSDT" in page.url
         await box.hover(position={"x": 1, "y": 9})
         await expect(page.locator("#cell")).to_contain_text("ETHUSDT")
+
+
+async def test_what_the_pointer_tells_outlives_a_change_of_what_is_shown(market, browser):
+    async with looking(browser, market.base_dir) as page:
+        box = page.locator("#grid .scroll")
+        await expect(box).to_have_attribute("data-rows", "4")
+        await box.hover(position={"x": 130, "y": 8})
+        cell = page.locator("#cell")
+        await expect(cell).to_contain_text("USDT · ")
+        await page.evaluate("""
+            window.blank = 0;
+            const cell = document.getElementById("cell");
+            new MutationObserver(() => (window.blank += !cell.textContent.trim())).observe(cell, { childList: true });
+        """)
+        market.incomplete(market.due_ms, ["BTCUSDT"])
+        await expect(page.locator("#grid .legend")).to_contain_text("MISSING")
+        await expect(cell).to_contain_text("USDT")
+        await page.set_viewport_size({"width": 1000, "height": 900})
+        await expect(cell).to_contain_text("USDT")
+        assert await page.evaluate("window.blank") == 0
 
 
 async def test_resampled_candles_are_shown_where_they_are_kept(tmp_path, browser):

@@ -45,10 +45,14 @@ export class Grid {
     this.data = null;
     this.rows = [];
     this.picked = null;
+    this.pointer = null; // where the pointer is over the rows; what it tells outlives a redrawing
     this.box.addEventListener("scroll", () => this.soon());
-    this.box.addEventListener("mousemove", (event) => this.tell(this.at(event)));
-    this.box.addEventListener("mouseleave", () => this.tell(null));
-    this.box.addEventListener("click", (event) => this.pick(this.at(event)));
+    this.box.addEventListener("mousemove", (event) => this.point(event));
+    this.box.addEventListener("mouseleave", () => this.point(null));
+    this.box.addEventListener("click", (event) => {
+      this.point(event);
+      this.pick(this.at(event));
+    });
     this.box.addEventListener("keydown", (event) => this.key(event));
     byId("filter").addEventListener("input", () => this.arrange());
     byId("problems").addEventListener("change", () => this.arrange());
@@ -80,7 +84,7 @@ export class Grid {
     this.paper.style.height = `${Math.max(1, this.rows.length) * ROW}px`;
     this.times();
     this.legend();
-    this.tell(null);
+    this.point(this.pointer);
     this.soon();
   }
 
@@ -168,6 +172,11 @@ export class Grid {
     return this.rows[row] ? { row: this.rows[row], column } : null;
   }
 
+  point(event) {
+    this.pointer = event && { clientX: event.clientX, clientY: event.clientY };
+    this.tell(event && this.at(event));
+  }
+
   tell(place) {
     const readout = byId("cell");
     if (place === null) {
@@ -187,7 +196,6 @@ export class Grid {
 
   pick(place) {
     if (place === null) return;
-    this.tell(place);
     this.onPick(place.row[0]);
   }
 
@@ -200,6 +208,8 @@ export class Grid {
     if (next * ROW < this.box.scrollTop || (next + 1) * ROW > this.box.scrollTop + this.box.clientHeight) {
       this.box.scrollTop = (next - 2) * ROW;
     }
+    this.pointer = null;
+    this.tell({ row: this.rows[next], column: -1 });
     this.pick({ row: this.rows[next], column: -1 });
   }
 
