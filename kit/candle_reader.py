@@ -15,7 +15,8 @@ from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.files import VALUE_COLUMNS
 from kit.buffer.layout import Folder
 from kit.buffer.read import KEY, Span, read_candles
-from kit.config import CONFIG_NAME, MAX_BYTES, load_config
+from kit.config import CONFIG_NAME, load_config
+from kit.config.load import MAX_BYTES
 from kit.errors import FolderError
 from kit.outside import UNREADABLE, read_bounded
 from kit.words import parse_interval, parse_trade_type, to_ms

@@ -1,6 +1,6 @@
 """``python -m docs._site.configuration``: writes docs/configuration.md and .zh.md out of the keys of config.json.
 
-Run it after a change of the keys. What a key means stands in ``kit.config_model``; its Chinese words stand here.
+Run it after a change of the keys. What a key means stands in ``kit.config.model``; its Chinese words stand here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kit.config_model import Endpoints, MarketConfig, Resample, Robot
-from kit.config_problems import Allowed
+from kit.config.model import Endpoints, MarketConfig, Resample, Robot
+from kit.config.problems import Allowed
 
 DOCS = Path(__file__).parents[1]
 
@@ -125,7 +125,7 @@ WORDS: dict[str, dict[str, str]] = {
         "types": "Trade types",
         "head_of_types": "| trade type | what |",
         "generated": "Written by `python -m docs._site.configuration` from the keys' definitions. For editors there is "
-        "a JSON Schema,\n`kit/config_schema.json`: name it by the key `$schema`.",
+        "a JSON Schema,\n`kit/config/schema.json`: name it by the key `$schema`.",
     },
     "zh": {
         "title": "配置参考",
@@ -139,7 +139,7 @@ WORDS: dict[str, dict[str, str]] = {
         "types": "市场类别",
         "head_of_types": "| trade_type | 内容 |",
         "generated": "由 `python -m docs._site.configuration` 根据键的定义生成。"
-        "编辑器可用 JSON Schema：`kit/config_schema.json`，用键 `$schema` 指定。",
+        "编辑器可用 JSON Schema：`kit/config/schema.json`，用键 `$schema` 指定。",
     },
 }
 

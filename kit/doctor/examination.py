@@ -56,7 +56,7 @@ async def examine(base_dir: Path, server: Server | None) -> Examination:
         async with asyncio.timeout(DISK_WITHIN_S):
             config = await in_thread(lambda: load_config(base_dir))
     except ConfigError as error:
-        return Examination(base_dir, None, (wrong("config", str(error), "mend config.json; kit/config_schema.json"),))
+        return Examination(base_dir, None, (wrong("config", str(error), "mend config.json; kit/config/schema.json"),))
     except TimeoutError:
         return Examination(base_dir, None, (wrong("config", "it cannot be read in time", DISK_HANGS),))
     whose = in_thread(lambda: [*check_config(config), check_user(config.base_dir)])

@@ -12,7 +12,7 @@ from kit.buffer.files import VALUE_COLUMNS
 from kit.buffer.funding import FundingStore
 from kit.buffer.layout import Folder
 from kit.buffer.read import KEY, Span, current_view, in_order, read_candles
-from kit.config_model import MarketConfig
+from kit.config import MarketConfig
 from kit.errors import UnknownWordError
 from kit.resample.changes import load_state
 from kit.resample.series import Series, series_named

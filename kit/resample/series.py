@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 
 from kit.buffer.layout import Folder
-from kit.config_model import MarketConfig
-from kit.config_values import parse_duration
+from kit.config import MarketConfig
+from kit.config.values import parse_duration
 from kit.errors import UnknownWordError
 from kit.words import MILLISECOND, Interval
 

@@ -16,7 +16,7 @@ from kit.buffer.damage import is_torn
 from kit.buffer.files import VALUE_COLUMNS, remove_temporaries
 from kit.buffer.layout import BLOCK_SIZES, Folder, parse_name
 from kit.buffer.read import Span, read_candles
-from kit.config_model import MarketConfig
+from kit.config import MarketConfig
 from kit.durable import make_folder, sync_folder
 from kit.resample.changes import dirty_spans, list_stamped, load_state, save_state, state_now
 from kit.resample.compaction import tidy, write_candles

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.config import SCHEMA_PATH, FactorSpec, MarketConfig, config_schema, load_config, parse_config, schema_text
+from kit.config import FactorSpec, MarketConfig, load_config, parse_config
+from kit.config.schema import SCHEMA_PATH, config_schema, schema_text
 from kit.errors import ConfigError
 from kit.words import Interval, TradeType
 

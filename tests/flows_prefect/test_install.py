@@ -31,7 +31,7 @@ def test_the_package_holds_the_parts_with_their_data_and_no_tests(wheel: Path) -
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"kit", "streamer", "flows", "deployments"}
-    assert {"kit/config_schema.json", "kit/serve/static/index.html"} <= set(names)
+    assert {"kit/config/schema.json", "kit/serve/static/index.html"} <= set(names)
     (entries,) = (name for name in names if name.endswith("entry_points.txt"))
     assert "bmac = flows.blocks" in zipfile.ZipFile(wheel).read(entries).decode()
 

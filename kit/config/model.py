@@ -1,4 +1,4 @@
-"""The keys of config.json, their defaults and limits, as frozen values. ``kit.config`` reads the file.
+"""The keys of config.json, their defaults and limits, as frozen values. ``kit.config.load`` reads the file.
 
 BMAC v2's keys keep their meaning and defaults (its handler.py, 2024); the others are ours.
 """
@@ -25,8 +25,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticUseDefault
 
-from kit.config_problems import Allowed
-from kit.config_values import (
+from kit.config.problems import Allowed
+from kit.config.values import (
     checked_symbol,
     checked_url,
     is_loopback,

@@ -1,8 +1,4 @@
-"""``BASE_DIR/config.json`` as one frozen value, or every reason why not.
-
-Run ``python -m kit.config`` after a change of the keys (``kit.config_model``): it writes the JSON Schema
-(``config_schema.json``) that editors and other programs read.
-"""
+"""``BASE_DIR/config.json`` as one frozen value, or every reason why not."""
 
 from __future__ import annotations
 
@@ -15,29 +11,15 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from kit.config_model import DINGTALK_HOST, Endpoints, FactorSpec, MarketConfig, Resample, Robot
-from kit.config_problems import json_problem, problems_of, reading_problem
+from kit.config.model import MarketConfig
+from kit.config.problems import json_problem, problems_of, reading_problem
 from kit.errors import ConfigError
 from kit.logs import keep_secret
 from kit.outside import MEGABYTE, read_bounded
 from kit.words import TradeType, Venue
 
-__all__ = [
-    "CONFIG_NAME",
-    "DINGTALK_HOST",
-    "Endpoints",
-    "FactorSpec",
-    "MarketConfig",
-    "Resample",
-    "Robot",
-    "config_schema",
-    "load_config",
-    "parse_config",
-]
-
 CONFIG_NAME = "config.json"
 MAX_BYTES = MEGABYTE  # the symbols of a whole market have some 20 kB
-SCHEMA_PATH = Path(__file__).with_name("config_schema.json")
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -109,21 +91,3 @@ def _noting(twice: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             twice.append(key)
         seen[key] = value
     return seen
-
-
-def config_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of config.json, each key with its meaning, unit and default."""
-    schema = MarketConfig.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "config.json of a market's base directory"
-    schema["properties"]["$schema"] = {"type": "string", "description": "Where editors find this schema; not read."}
-    return schema
-
-
-def schema_text() -> str:
-    """:func:`config_schema` as it is committed."""
-    return json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    SCHEMA_PATH.write_text(schema_text(), encoding="utf-8")
