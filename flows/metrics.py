@@ -54,7 +54,7 @@ class Watched:
         self.folder = Folder(config.base_dir, config.trade_type, config.interval, config.save_type)
         self._ledger = Ledger(self.folder)
         self._gaps: Gaps | None = None
-        self._gaps_of = -1
+        self._gaps_of = (-1, -1)
 
     def due(self, now: datetime) -> datetime:
         """The newest run time that should be complete by ``now`` (the exchange's): as ``kit status`` has it."""
@@ -68,17 +68,18 @@ class Watched:
     def gaps(self, ended: int, due: datetime) -> Gaps:
         """Of the window that ends with the ``due`` run time: a newer one need not have a record yet.
 
-        The ledger changes with a period's work, so it is read once for each ``ended``.
+        The ledger changes with a period's work, so it is read once for each ``ended``; a run time that nobody works on
+        becomes due all the same.
         """
-        if self._gaps is None or self._gaps_of != ended:
-            last_ms = to_ms(due)
+        last_ms = to_ms(due)
+        if self._gaps is None or self._gaps_of != (ended, last_ms):
             first_ms = last_ms - (self.config.num_candles - 1) * self.config.interval.ms
             records = self._ledger.between(first_ms, last_ms).values()
             complete = sum(record.complete for record in records)
             missing = sum(len(record.missing) for record in records)
             unknown = self.config.num_candles - len(records)
             self._gaps = Gaps(complete, len(records) - complete, unknown, missing)
-            self._gaps_of = ended
+            self._gaps_of = (ended, last_ms)
         return self._gaps
 
 

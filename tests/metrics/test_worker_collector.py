@@ -10,7 +10,7 @@ import pytest
 import structlog.testing
 
 from flows.exchange_time import ExchangeTime
-from flows.metrics import WorkerCollector
+from flows.metrics import Watched, WorkerCollector
 from flows.worker.tally import Tally
 from kit.budget import WeightBudget
 from kit.buffer.ledger import Ledger, LedgerRecord
@@ -111,6 +111,13 @@ def test_gaps_of_the_window_are_read_again_after_each_period(told, ledger, due, 
     with tally.at(base_dir) as counts:
         counts.ended += 1
     assert told()["bmac_worker_window_missing_candles", MARKET] == 1
+
+
+def test_a_run_time_that_becomes_due_while_nobody_works_is_unknown_in_the_window(time, ledger, due):
+    ledger.put([record(due)])
+    watched = Watched(time.config, time)
+    assert watched.gaps(0, due).unknown == 99
+    assert watched.gaps(0, due + timedelta(days=100)).unknown == 100
 
 
 def test_a_ban_is_told_with_its_end_and_the_weight_with_its_limit(told, time):
