@@ -3,17 +3,11 @@
 The design and its proof are in docs/decisions/weight-budget.md.
 """
 
-from kit.budget.budget import (
-    ClockView,
-    KnownStop,
-    Reservation,
-    Snapshot,
-    WeightBudget,
-    known_clock,
-    known_stop,
-    state_folder,
-)
+from kit.budget.budget import Reservation, WeightBudget
+from kit.budget.looking import known_clock, known_stop
+from kit.budget.place import state_folder
 from kit.budget.rules import StopKind, Urgency
+from kit.budget.views import ClockView, KnownStop, Snapshot
 
 __all__ = [
     "ClockView",

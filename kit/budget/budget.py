@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
-import re
 import time
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import platformdirs
 import structlog
 
 from kit.budget import rules
+from kit.budget.place import file_name, state_folder
 from kit.budget.rules import Never, Promise, State, Stop, StopKind, Terms, Urgency, Wait
 from kit.budget.store import BusyError, Store
+from kit.budget.views import ClockView, KnownStop, Snapshot
 from kit.errors import (
     BannedError,
     FolderNotWritableError,
@@ -41,8 +38,8 @@ from kit.words import from_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
-STATE_DIR_VARIABLE = "BMAC_STATE_DIR"
 # The careful one of the exchange's limits (futures); spot has 6000. A host's own is set once exchangeInfo told it.
 CAREFUL_LIMIT = 2400
 MINUTE = timedelta(minutes=1)
@@ -54,48 +51,6 @@ ERROR_OF = {StopKind.RATE: RateLimitedError, StopKind.BAN: BannedError, StopKind
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A pool at a moment. ``used`` is the most that the exchange can have counted in this window (a minute)."""
-
-    pool: str
-    limit: int
-    used: int
-    outstanding: int
-    window_ends_ms: int
-    stop_kind: str | None
-    stop_until_ms: int | None
-    clock_offset_ms: int  # exchange's clock minus this machine's wall clock
-
-
-@dataclass(frozen=True, slots=True)
-class ClockView:
-    """The exchange's clock at a moment, in UTC milliseconds, right to within ``error_ms``.
-
-    ``offset_ms``: it minus this machine's wall clock. ``age_ms``: since ``/time`` was asked; None: not in this boot,
-    or what it said was contradicted since.
-    """
-
-    exchange_ms: int
-    error_ms: int
-    offset_ms: int
-    age_ms: int | None
-
-    @property
-    def earliest_ms(self) -> int:
-        """A moment that the exchange's clock has surely reached."""
-        return self.exchange_ms - self.error_ms
-
-
-@dataclass(frozen=True, slots=True)
-class KnownStop:
-    """A stop that the exchange told: nobody sends before ``until_ms`` (its clock)."""
-
-    kind: StopKind
-    until_ms: int
-    message: str
 
 
 class Reservation:
@@ -335,42 +290,6 @@ class WeightBudget:
         result = self._store.update(whole)
         del self._backlog[: len(earlier)]
         return result
-
-
-def known_clock(pool: str) -> ClockView | None:
-    """The exchange's clock as processes of this machine have learned it, for one that only looks; None: not since boot.
-
-    Writes nothing but what opening the state writes, and only where there is one.
-    """
-    view = _looked_at(pool, WeightBudget.clock)
-    return None if view is None or view.age_ms is None else view
-
-
-def known_stop(pool: str) -> KnownStop | None:
-    """The stop that holds now, for one that only looks, as ``known_clock`` does; None: there is none."""
-    return _looked_at(pool, WeightBudget.known_stop)
-
-
-def _looked_at(pool: str, what: Callable[[WeightBudget], T]) -> T | None:
-    if not (state_folder() / file_name(pool)).exists():
-        return None
-    try:
-        with contextlib.closing(WeightBudget(pool)) as budget:
-            return what(budget)
-    except FolderNotWritableError:  # another user's
-        return None
-
-
-def state_folder() -> Path:
-    """Where this machine's budgets are kept: ``BMAC_STATE_DIR``, or the user's state folder."""
-    named = os.environ.get(STATE_DIR_VARIABLE)
-    return Path(named) if named else platformdirs.user_state_path("bmac")
-
-
-def file_name(pool: str) -> str:
-    """A file name for a pool, whatever is in its name; different pools get different names."""
-    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", pool)[:80]
-    return f"{plain}-{hashlib.sha256(pool.encode()).hexdigest()[:8]}.budget"
 
 
 def _with_moment(

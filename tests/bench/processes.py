@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
+from kit.budget.place import STATE_DIR_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-STATE_DIR_VARIABLE = "BMAC_STATE_DIR"  # each benchmark has a weight budget of its own
 LEAVES_WITHIN_S = 30.0
 
 LAUNCH = """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kit.budget import Urgency, WeightBudget, state_folder
-from kit.budget.budget import file_name
+from kit.budget.place import file_name
 from kit.errors import BannedError, ForbiddenError, RateLimitedError, RefusedRequestError
 
 if TYPE_CHECKING:
