@@ -29,7 +29,7 @@ READERS = 2
 """Threads that read for the page: many tabs wait for each other rather than load the machine."""
 
 TOGETHER_SEC = 1.0
-"""Tabs that ask for the same within this time share one reading."""
+"""Tabs that ask for the same within this time share one reading, unless there are news since it began."""
 
 SHOWN_CANDLES = 300
 
@@ -43,20 +43,22 @@ class Site:
     files: dict[str, PageFile]
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "page"))
-    _shared: dict[tuple[str, int], tuple[float, asyncio.Future[Any]]] = field(default_factory=dict)
+    _shared: dict[tuple[str, int], tuple[float, int | None, asyncio.Future[Any]]] = field(default_factory=dict)
 
     async def read(self, reading: Callable[..., Any], *arguments: object) -> Any:
         """A reading in one of the few threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(reading, *arguments))
 
     async def read_together(self, reading: Callable[[Path], Any], index: int) -> Any:
-        """A reading that everybody gets who asks within a moment."""
+        """A reading that everybody gets who asks within a moment. Who asks because of news gets none from before them:
+        it would be shown until the next ones come."""
         now = asyncio.get_running_loop().time()
+        version = self.hub.version(index)
         key = (reading.__name__, index)
-        asked_at, future = self._shared.get(key, (0.0, None))
-        if future is None or now - asked_at > TOGETHER_SEC:
+        asked_at, known, future = self._shared.get(key, (0.0, None, None))
+        if future is None or now - asked_at > TOGETHER_SEC or version != known:
             future = asyncio.ensure_future(self.read(reading, self.base_dirs[index]))
-            self._shared[key] = (now, future)
+            self._shared[key] = (now, version, future)
         return await asyncio.shield(future)
 
     def close(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ SETTLE_MS = 200
 
 @dataclass(frozen=True)
 class News:
-    """The newest look at a market. ``version`` grows when something changed that is worth telling; ``looked_ms`` is
-    when it was last found to be so, by this machine's clock."""
+    """The newest look at a market. ``version`` grows when something changed that is worth telling, and is never used
+    again; ``looked_ms`` is when it was last found to be so, by this machine's clock."""
 
     version: int
     looked_ms: int
@@ -48,6 +49,7 @@ class Hub:
     base_dirs: Sequence[Path]
     look: Look
     news: dict[int, News] = field(default_factory=dict)
+    _versions: Iterator[int] = field(default_factory=count)
     _listeners: set[asyncio.Event] = field(default_factory=set)
     _watcher: asyncio.Task[None] | None = None
 
@@ -60,6 +62,11 @@ class Hub:
     def listeners(self) -> int:
         """How many are told of changes."""
         return len(self._listeners)
+
+    def version(self, index: int) -> int | None:
+        """Of the newest look at that market; None while nobody listens, and before the first look."""
+        news = self.news.get(index)
+        return None if news is None else news.version
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[asyncio.Event]:
@@ -89,8 +96,8 @@ class Hub:
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.cancel()
+            self.news.clear()  # before anybody else can run: the next listener's watcher may have news by then
             await asyncio.wait([watcher])
-        self.news.clear()
 
     def wake(self) -> None:
         """Let every listener look what is new."""
@@ -144,7 +151,7 @@ class Hub:
             overview = await asyncio.to_thread(self.look, self.base_dirs[index])
             before = self.news.get(index)
             same = before is not None and _without_ages(before.overview) == _without_ages(overview)
-            version = 1 if before is None else before.version + (not same)
+            version = before.version if before is not None and same else next(self._versions)
             self.news[index] = News(version, _now_ms(), overview)
             changed |= not same
         if changed:

@@ -58,7 +58,7 @@ class Noted:
 async def chromium() -> AsyncIterator[Browser]:
     """The browser of this machine."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=WAIT_MS)
         try:
             yield browser
         finally:

@@ -17,12 +17,11 @@ from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.calculators.result import FactorResult
 from kit.calculators.store import FactorStore
 from kit.words import Interval, from_ms, newest_run_time_ms, to_ms, utc_now
-from tests.builders import candle, candles, folder_in, stream
+from tests.builders import candle, candles, folder_in, stream, unhurried
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "币安人生USDT")
 PERIODS = 5
 STEP = Interval.H12.ms
-PATIENCE = timedelta(seconds=18)  # offset_sec and candle_close_timeout_sec of the defaults
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ class MarketFolder:
         record = LedgerRecord(**(sound | changes))
         Ledger(self.folder).put([record])
         return record
+
+    def forget(self) -> None:
+        """As if nobody had ever judged a run time."""
+        for path in self.folder.ledger.glob("*.jsonl"):  # one, and two in two days of each 32
+            path.unlink()
 
     def incomplete(self, run_ms: int, missing: list[str]) -> None:
         """Say that these symbols are missing."""
@@ -95,18 +99,20 @@ class MarketFolder:
 
 
 def market_in(path: Path, *, symbols: tuple[str, ...] = SYMBOLS, **config: object) -> MarketFolder:
-    """A market with some complete periods up to the newest due one, a heartbeat and two factors. With candles of twelve
-    hours, so that no run time becomes due while a test looks."""
+    """A market with some complete periods up to the newest due one, a heartbeat and two factors. No run time becomes
+    due while a test looks."""
     path.mkdir(parents=True)
+    patience = unhurried(Interval.H12)
     settings = {
         "interval": "12h",
         "trade_type": "usdt_perp",
         "num_candles": 100,
         "factors": [["PctChg", 5], ["Rsi", 3]],
+        **patience,
     }
     (path / "config.json").write_text(json.dumps(settings | config))
     folder = folder_in(path, interval=Interval.H12)
-    due_ms = newest_run_time_ms(to_ms(utc_now() - PATIENCE), folder.interval)
+    due_ms = newest_run_time_ms(to_ms(utc_now()) - sum(patience.values()) * 1000, folder.interval)
     market = MarketFolder(folder, due_ms)
     first_ms = due_ms - (PERIODS - 1) * STEP
     stream(folder, candles(symbols, first_ms - STEP, PERIODS, STEP))

@@ -65,7 +65,7 @@ async def test_each_market_says_for_itself_how_it_is(tmp_path, market):
     other = market_in(tmp_path / "other")
     other.incomplete(other.due_ms, ["ETHUSDT"])
     behind = market_in(tmp_path / "behind")
-    next((behind.folder.ledger).glob("*.jsonl")).unlink()
+    behind.forget()
     behind.record(behind.due_ms - STEP)
     new = tmp_path / "new"
     new.mkdir()
@@ -189,6 +189,18 @@ async def test_a_record_that_is_written_reaches_an_open_page(market):
         told = await next_market(stream, state="incomplete")
         assert told["record"]["missing"] == ["SOLUSDT"]
         assert told["mark"] != first["mark"]
+
+
+async def test_who_asks_because_of_news_is_told_them_however_soon_after_another_reading(market):
+    async with asking(market.base_dir) as session, session.get("/api/events") as answer:
+        stream = events(answer)
+        await next_market(stream, state="complete")
+        before = await get(session, "/api/markets/0/grid")
+        market.incomplete(market.due_ms, ["NEWUSDT"])
+        await next_market(stream, state="incomplete")
+        after = await get(session, "/api/markets/0/grid")
+    assert "NEWUSDT" not in dict(before["rows"])
+    assert "NEWUSDT" in dict(after["rows"])
 
 
 async def test_a_folder_that_comes_later_and_is_made_anew_is_followed(tmp_path):
