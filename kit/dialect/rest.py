@@ -60,8 +60,9 @@ FUNDING_REQUESTS = 250
 FUNDING_WINDOW = timedelta(minutes=5)
 MAX_FUNDING_RATES = 1000
 # The clock that was known before serves when the exchange has told us to wait: nobody waits for weight to ask it,
-# but for the turn of a minute, which the budget guards a little longer while the clock is not known.
-TIME_WAITS_MS = 1_500
+# but for the turn of a minute, which the budget guards a little longer (1.3 s) while the clock is not known; the rest
+# is for a process that wakes up late.
+TIME_WAITS_MS = 3_000
 EXCHANGE_INFO_WEIGHT = {Venue.SPOT: 20, Venue.UM: 1, Venue.CM: 1}
 
 log = structlog.get_logger(__name__)
