@@ -10,10 +10,13 @@ from zlib import crc32
 
 from kit.buffer.layout import Folder
 from kit.buffer.slices import SliceWriter
-from kit.words import Candle, Interval, TradeType, to_ms
+from kit.words import Candle, Interval, TradeType, to_ms, utc_now
 
 MINUTE = 60_000
+HOUR = 60 * MINUTE
 NOON = to_ms(datetime(2026, 11, 22, 12, tzinfo=UTC))
+USUAL_PATIENCE = {"offset_sec": 3, "candle_close_timeout_sec": 15}
+LONG_PATIENCE = {"offset_sec": 3600, "candle_close_timeout_sec": 3600}
 
 
 def folder_in(path: Path, *, save_type: str = "parquet", interval: Interval = Interval.M1) -> Folder:
@@ -21,6 +24,13 @@ def folder_in(path: Path, *, save_type: str = "parquet", interval: Interval = In
     folder = Folder(path, TradeType.USDT_PERP, interval, save_type)
     folder.open_for_writing()
     return folder
+
+
+def unhurried(interval: Interval) -> dict[str, int]:
+    """Keys of a config of some hours' interval, of which no run time becomes due within the next hour."""
+    since_close_ms = to_ms(utc_now()) % interval.ms
+    soon_or_just_now = since_close_ms < sum(USUAL_PATIENCE.values()) * 1000 or since_close_ms > interval.ms - HOUR
+    return LONG_PATIENCE if soon_or_just_now else USUAL_PATIENCE
 
 
 def candle(symbol: str = "BTCUSDT", begin_ms: int = NOON, variant: int = 0) -> Candle:

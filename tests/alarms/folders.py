@@ -17,6 +17,7 @@ from kit.config import load_config
 from kit.exchange_clock import read_local
 from kit.times import due_run_ms
 from kit.words import Interval, TradeType, from_ms, to_ms, utc_now
+from tests.builders import unhurried
 from tests.notify.receiver import SECRET, TOKEN, Receiver
 
 ROBOT = {"access_token": TOKEN, "secret": SECRET}
@@ -24,13 +25,14 @@ NOBODY = {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}
 
 
 def write_market(base_dir: Path, receiver: Receiver | None = None, **keys: Any) -> Folder:
-    """A market of a day, so that no run time passes while a test looks; told are a JSON receiver and DingTalk."""
+    """A market of a day, of which no run time becomes due while a test looks; told are a JSON receiver and DingTalk."""
     base_dir.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "interval": "1d",
         "trade_type": "usdt_perp",
         "time_zone": "UTC",
         "endpoints": dict(NOBODY),
+        **unhurried(Interval.D1),
     }
     if receiver is not None:
         config |= {"notify": [f"json://127.0.0.1:{receiver.port}/hook"], "dingding": {"error": ROBOT}}

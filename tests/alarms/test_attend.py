@@ -190,7 +190,7 @@ def test_a_letter_is_given_up_after_many_tries() -> None:
 def test_what_happened_in_a_night_without_a_network_is_one_message_in_the_morning(
     tmp_path, receiver, clock, monkeypatch
 ) -> None:
-    monkeypatch.setattr(attend, "SENDING", Patience(attempts=1))
+    monkeypatch.setattr(attend, "SENDING", Patience(attempts=1, timeout=timedelta(minutes=2)))
     folder, lasting = folder_in(tmp_path / "m", receiver, dingding=None), Attendant()
     receiver.answers = [(503, b"")] * 10_000
     symbols = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -198,7 +198,7 @@ def test_what_happened_in_a_night_without_a_network_is_one_message_in_the_mornin
     look(clock, folder, seconds=5, by=lasting)
     for hour in range(8):
         put_symbols(folder, symbols[: 2 + hour])
-        put_streamer(folder, 60 if hour % 2 else 0)
+        put_streamer(folder, 60 if hour % 2 else -3600)
         for _ in range(12):
             look(clock, folder, seconds=5, by=lasting)
             clock.go_on(295)
@@ -271,7 +271,7 @@ def test_a_storm_of_troubles_is_a_few_messages(tmp_path, receiver, clock) -> Non
     lasting = Attendant()
     for number in range(60):
         put_record(folder, ["AUSDT"] if number % 2 else None)
-        put_streamer(folder, 60 if number % 3 else 0)
+        put_streamer(folder, 60 if number % 3 else -3600)
         put_symbols(folder, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: 1 + number % 26])
         look(clock, folder, seconds=10, by=lasting)
     assert book.MESSAGES - 2 <= len(titles(receiver)) <= book.MESSAGES

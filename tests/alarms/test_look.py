@@ -14,6 +14,7 @@ import pytest
 
 from flows.outcomes import note_begin, note_cut, note_end
 from flows.verdict import Named
+from kit.alarms import look as look_module
 from kit.alarms.conditions import Condition, Kind, Reason, Sight
 from kit.alarms.judge import GB, PERIOD, disk_needs, judge
 from kit.alarms.look import look
@@ -27,6 +28,7 @@ from kit.errors import BannedError, RateLimitedError
 from kit.exchange_clock import read_local
 from kit.times import host_of_market
 from kit.words import from_ms, to_ms, utc_now
+from tests.alarms import folders
 from tests.alarms.folders import (
     due_ms,
     moment,
@@ -147,7 +149,7 @@ def test_a_process_that_is_killed_in_a_period_has_crashed_and_that_is_not_forgot
 def test_a_worker_that_waits_between_two_attempts_has_not_crashed(folder: Folder) -> None:
     note_begin(folder.base_dir, from_ms(due_ms(folder)))
     assert only(folder).kind is Kind.CRASHED, "a worker lives, and another process began it"
-    put_worker(folder, pid=os.getpid())
+    put_worker(folder, -3600, pid=os.getpid())
     assert kinds(folder) == set()
     put_worker(folder, 15, pid=os.getpid(), running=False)
     assert only(folder).kind is Kind.CRASHED
@@ -163,7 +165,12 @@ def test_a_worker_that_is_stopped_in_a_period_has_not_crashed(folder: Folder) ->
     (put_streamer, Kind.STREAMER_SILENT, Kind.STREAMER_STOPPED),
     (put_worker, Kind.WORKER_SILENT, Kind.WORKER_STOPPED),
 ])  # fmt: skip
-def test_who_is_silent_is_missed_soon_and_who_was_stopped_after_a_while(folder, put, silent, stopped) -> None:
+def test_who_is_silent_is_missed_soon_and_who_was_stopped_after_a_while(
+    folder, monkeypatch, put, silent, stopped
+) -> None:
+    now = read_local()
+    for module in (folders, look_module):
+        monkeypatch.setattr(module, "read_local", lambda: now)
     for ago_s, running, expected in (
         (15, True, set()),
         (25, True, {silent}),

@@ -53,7 +53,7 @@ def test_a_market_without_a_worker_calls_for_a_look_until_all_is_told_and_kept(t
         assert not calls_for_a_look(config), "it lasts, and has been told"
         put_record(folder)
         assert calls_for_a_look(config), "its end is to be told"
-        put_worker(folder)
+        put_worker(folder, -3600)
         assert not calls_for_a_look(config), "its worker looks itself"
 
 
@@ -83,7 +83,7 @@ async def test_who_streams_a_market_without_a_worker_has_its_trouble_told_betwee
 def test_what_looks_for_the_streamer_brings_nothing_heavy_into_it() -> None:
     heavy = "{'apprise', 'polars', 'pandas', 'prefect', 'requests'} & set(sys.modules)"
     code = f"import sys, streamer.app; sys.exit(str({heavy} or ''))"
-    looked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    looked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False)
     assert looked.stderr.strip() == ""
 
 

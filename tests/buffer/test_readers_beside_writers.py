@@ -37,7 +37,7 @@ while not enough.exists():
         for number in range(part, 40, 4):
             writer.add(candle(f"S{number:02}", run_ms - MINUTE), run_ms + 100, run_ms + 110)
         writer.flush()
-    compact(folder, exchange_ms=run_ms, window_ms=run_ms - 600 * MINUTE, active=[])
+    compact(folder, exchange_ms=run_ms, window_ms=NOON, active=[])  # none leaves the window, however fast this goes
 """
 
 READER = """

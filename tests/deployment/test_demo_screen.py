@@ -30,7 +30,7 @@ def test_a_port_that_somebody_took_is_told_however_much_the_server_says_after_it
     program = f"import sys; print({cause!r}); [print('traceback', n) for n in range(40)]; sys.exit(3)"
     with running(tmp_path, {}) as services:
         server = services.start("prefect-server", ["-c", program])
-        server.process.wait(60)
+        server.process.wait(180)
         with pytest.raises(ServiceDiedError) as ended:
             services.check()
     assert cause in str(ended.value)

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from asyncio.subprocess import PIPE
 
 import psutil
@@ -189,19 +190,29 @@ async def test_a_write_that_hangs_starves_the_watchdog_and_one_that_is_refused_d
         def refused():
             raise OSError(28, "No space left on device")
 
+        began: list[float] = []
+
         def hangs(*_):
+            began.append(time.monotonic())
             goes_on.wait(4 * WITHIN_S)
+
+        def flush_that_hangs():
+            hangs()
             return flush()
+
+        def hung() -> bool:  # this write, and not one before it that was only slow
+            return bool(began) and time.monotonic() - began[0] > WATCHDOG_S * HUNG_SHARE
 
         monkeypatch.setattr(writer, "flush", refused)
         await eventually(lambda: "refuses (ENOSPC)" in systemd.heard[-1]["STATUS"], within_s=WITHIN_S)
         await systemd.more_pings()
         monkeypatch.setattr(writer, "flush", flush)
         if hanging == "flush":
-            monkeypatch.setattr(writer, "flush", hangs)
+            monkeypatch.setattr(writer, "flush", flush_that_hangs)
         else:
-            monkeypatch.setattr("streamer.app.write_status", lambda *_: goes_on.wait(4 * WITHIN_S))
-        await eventually(lambda: streamer.slowest_write_s() > WATCHDOG_S * HUNG_SHARE, within_s=WITHIN_S)
+            monkeypatch.setattr("streamer.app.write_status", hangs)
+        await eventually(hung, within_s=WITHIN_S)
+        assert streamer.slowest_write_s() > WATCHDOG_S * HUNG_SHARE
         systemd.read()
         told, pings = len(systemd.heard), systemd.pings
         await eventually(lambda: len(systemd.heard) >= told + 4, within_s=WITHIN_S)

@@ -52,13 +52,14 @@ async def client_of(
     with contextlib.closing(budget_of(host, folder)) as budget:
         # So that no test has to wait at a minute's turn.
         budget._terms = type(budget._terms)(budget._terms.default_limit, 10**14)
-        async with RestClient(host, budget, proxy=proxy, **settings) as client:
+        # A machine that stands still for some seconds is no exchange that does not answer.
+        async with RestClient(host, budget, proxy=proxy, **{"timeout": timedelta(seconds=60), **settings}) as client:
             yield client
 
 
 @pytest.fixture
 async def client(gateway: Gateway, tmp_path: Path) -> AsyncIterator[RestClient]:
-    async with client_of(gateway.url, tmp_path, timeout=timedelta(seconds=60)) as made:
+    async with client_of(gateway.url, tmp_path) as made:
         yield made
 
 

@@ -31,6 +31,7 @@ TRANSLATED = {
 }
 CHROMIUM = shutil.which("chromium")
 MOST_BYTES_OF_A_PICTURE = 150_000
+WAIT_MS = 120_000
 
 FOUND = [
     ("", "funding rate", "reading/"),
@@ -124,8 +125,9 @@ async def test_a_reader_finds_things_in_a_browser_that_asks_nobody_else(site):
     foreign: list[str] = []
     try:
         async with async_playwright() as play:
-            browser = await play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = await play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=WAIT_MS)
             page = await browser.new_page()
+            page.set_default_timeout(WAIT_MS)
             page.on("request", lambda request: foreign.append(request.url) if _foreign(request.url, home) else None)
             for where, words, wanted in FOUND:
                 await page.goto(home + where)
@@ -133,7 +135,7 @@ async def test_a_reader_finds_things_in_a_browser_that_asks_nobody_else(site):
                 await page.locator(".md-search__input").fill(words)
                 await page.keyboard.press("Shift")  # the search looks when a key is released
                 link = page.locator(f".md-search-result__link[href^='{home}{wanted}']").first
-                await expect(link).to_be_attached(timeout=120_000)
+                await expect(link).to_be_attached(timeout=WAIT_MS)
             await browser.close()
     finally:
         server.shutdown()

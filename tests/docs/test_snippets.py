@@ -60,6 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         world.build()
         world.run_page(shell.pop("README.md"))
+        world.until_complete()
         for page, blocks in PYTHON.items():
             world.python(page, blocks)
         for blocks in shell.values():

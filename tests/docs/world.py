@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.status import market_status
 from tests.docs.commands import Kind, Unit, units_of
 from tests.docs.pages import ROOT, Block
 from tests.ports import free_port
@@ -154,6 +155,12 @@ class World:
             if started.process.poll() is not None or time.monotonic() > deadline:
                 raise DocumentError(f"{started.unit.place}: {started.unit.text}\n{started.output[-3000:]}")
             time.sleep(0.1)
+
+    def until_complete(self) -> None:
+        """Wait until the reader's market was complete once: the pages wait as long as a period takes, not a start."""
+        (worker,) = (each for each in self.staying if "flows worker" in each.unit.text)
+        folders = [path.parent for path in self.root.glob("data/*/config.json")]
+        self.until(worker, lambda: all(market_status(folder)["last_complete"] for folder in folders))
 
     def python(self, page: str, blocks: list[Block]) -> None:
         """Start the Python blocks of a page."""

@@ -6,20 +6,23 @@ import json
 
 import pytest
 
-from kit.doctor import examination, rest, server, stream
+from kit.doctor import examination, folder, rest, server, stream
 from kit.embedded_exchange import EmbeddedExchange, Settings
 from tests.ports import nobodys_port
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """What the doctor waits for comes, however slow the machine is; who tests that something does not come is short."""
+def patient(monkeypatch, room_on_the_disk):
+    """What the doctor waits for comes, and nothing is called slow, however slow the machine is; who tests that
+    something does not come is short."""
     for module, name in (
         (examination, "DISK_WITHIN_S"),
         (examination, "REST_WITHIN_S"),
         (examination, "STREAM_WITHIN_S"),
         (examination, "SERVER_WITHIN_S"),
         (rest, "CONNECT_WITHIN"),
+        (rest, "SLOW_MS"),
+        (folder, "SLOW_WRITE_S"),
         (server, "ANSWER_WITHIN_S"),
         (stream, "OPEN_WITHIN_S"),
         (stream, "FRAME_WITHIN_S"),

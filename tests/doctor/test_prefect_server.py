@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import os
 from contextlib import asynccontextmanager
 
 import pytest
@@ -83,10 +84,9 @@ async def test_all_is_well(config, prefect):
 
 
 async def test_a_relative_folder_counts_from_the_repository(config, prefect):
-    relative = REPOSITORY.joinpath("..") / config.base_dir.relative_to("/")
-    prefect.deployments = [deployment(relative)]
+    prefect.deployments = [deployment(config.base_dir.relative_to("/"))]
     assert (await found(config, prefect))["deployment"].level is Level.WARNING
-    prefect.deployments = [deployment(f"{'../' * 20}{config.base_dir.relative_to('/')}")]
+    prefect.deployments = [deployment(os.path.relpath(config.base_dir, REPOSITORY))]
     assert (await found(config, prefect))["deployment"].level is Level.OK
 
 

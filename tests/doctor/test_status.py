@@ -12,20 +12,21 @@ from kit.buffer.layout import Folder
 from kit.buffer.ledger import Ledger, LedgerRecord
 from kit.status import market_status, status_table
 from kit.words import Interval, TradeType, from_ms, newest_run_time_ms, to_ms, utc_now
+from tests.builders import unhurried
 
 HALF_A_DAY = Interval.H12.delta
-"""So that no run time becomes due while a test looks."""
 
 
 @pytest.fixture
 def market(configure):
-    folder = Folder(configure(interval="12h"), TradeType.USDT_PERP, Interval.H12)
+    folder = Folder(configure(interval="12h", **unhurried(Interval.H12)), TradeType.USDT_PERP, Interval.H12)
     folder.open_for_writing()
     return folder
 
 
 def due():
-    return from_ms(newest_run_time_ms(to_ms(utc_now() - timedelta(seconds=18)), Interval.H12))
+    patience = timedelta(seconds=sum(unhurried(Interval.H12).values()))
+    return from_ms(newest_run_time_ms(to_ms(utc_now() - patience), Interval.H12))
 
 
 def judged(market, ago, missing=()):
@@ -80,7 +81,8 @@ def test_a_due_run_time_without_a_record_is_said_to_be_judged_by_nobody_and_one_
 
 
 def test_streams_that_are_silent_are_named(market):
-    beat = {"written_at": utc_now().isoformat(), "running": True, "pid": 7, "rss_bytes": 80_000_000}
+    to_come = utc_now() + timedelta(hours=1)
+    beat = {"written_at": to_come.isoformat(), "running": True, "pid": 7, "rss_bytes": 80_000_000}
     beat |= {"wanted_streams": 60, "delivering_streams": 57, "silent_streams": ["ARBUSDT", "BNBUSDT"]}
     (market.base_dir / "streamer.json").write_text(json.dumps(beat))
     assert "57 of 60 streams deliver (silent: ARBUSDT, BNBUSDT and 1 more), 80 MB" in said(market)

@@ -130,7 +130,8 @@ async def test_an_unknown_path_is_answered_with_the_paths_there_are(stage):
 
 
 async def test_the_ledger_counts_what_clients_did_and_starts_anew():
-    async with on_stage(replace(LIVELY, futures_weight_limit=12, ban_after=1, ban_s=60)) as stage:
+    settings = replace(LIVELY, futures_weight_limit=12, ban_after=1, ban_s=60)
+    async with on_stage(settings, HeldClock()) as stage:  # a minute that turned would give the weight back
         statuses = [(await stage.rest("/fapi/v1/premiumIndex", spot=False))[0] for _ in range(4)]
         assert statuses == [200, 429, 418, 418]
         await stage.rest("/api/v3/ping")

@@ -31,8 +31,8 @@ async def test_a_silent_connection_answers_pings_and_nothing_else(stage):
     async with websockets.connect(f"{stage.exchange.spot.ws}/stream?streams={BTC}") as socket:
         await socket.recv()
         number = await stage.fault("silence")
+        await asyncio.wait_for(await socket.ping(), PATIENCE_S)  # so all that was under way has come, too
         await drained(socket.recv)
-        await asyncio.wait_for(await socket.ping(), PATIENCE_S)
         await socket.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket.recv(), 0.3)

@@ -2,6 +2,7 @@
 
 import asyncio
 import warnings
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,14 @@ MINUTE_MS = 60_000
 YOUNG = Settings(symbols=8, history_days=30, update_ms=50, finals=Finals("burst"))
 
 
+@asynccontextmanager
+async def running(settings=YOUNG):
+    """The exchange, a third into a minute: no test is surprised by a close that it did not bring about."""
+    async with EmbeddedExchange(settings) as exchange:
+        exchange.clock.skew_ms += 20_000 - exchange.clock.now_ms() % MINUTE_MS
+        yield exchange
+
+
 def just_before_a_close(exchange, early_ms=600):
     """Moves the exchange's clock; returns the open time of the candle that is about to close."""
     now_ms = exchange.clock.now_ms()
@@ -34,7 +43,7 @@ def plain(rows):
 
 
 async def test_the_official_spot_client_reads_klines_and_exchange_info():
-    async with EmbeddedExchange(YOUNG) as exchange:
+    async with running() as exchange:
         client = Spot(config_rest_api=ConfigurationRestAPI(api_key="", api_secret="", base_path=exchange.spot.rest))
         begin_ms = exchange.clock.now_ms() // MINUTE_MS * MINUTE_MS - 1000 * MINUTE_MS
         for symbol in ("BTCUSDT", "币安人生USDT"):
@@ -55,7 +64,7 @@ async def test_the_official_spot_client_reads_klines_and_exchange_info():
 
 
 async def test_the_official_futures_client_reads_klines_funding_and_exchange_info():
-    async with EmbeddedExchange(YOUNG) as exchange:
+    async with running() as exchange:
         config = ConfigurationRestAPI(api_key="", api_secret="", base_path=exchange.futures.rest)
         client = DerivativesTradingUsdsFutures(config_rest_api=config)
         begin_ms = exchange.clock.now_ms() // MINUTE_MS * MINUTE_MS - 1000 * MINUTE_MS
@@ -77,7 +86,7 @@ async def test_the_official_futures_client_reads_klines_funding_and_exchange_inf
 
 async def test_the_official_futures_client_streams_a_final_candle():
     # It always sends UUIDs as ids, which the futures documents do not allow.
-    async with EmbeddedExchange(replace(YOUNG, futures_string_ids=True)) as exchange:
+    async with running(replace(YOUNG, futures_string_ids=True)) as exchange:
         client = DerivativesTradingUsdsFutures(
             config_ws_streams=ConfigurationWebSocketStreams(stream_url=exchange.futures.ws)
         )
@@ -118,7 +127,7 @@ async def async_client():
 
 
 async def test_python_binance_reads_klines_of_all_three_venues(async_client):
-    async with EmbeddedExchange(YOUNG) as exchange:
+    async with running() as exchange:
         client = async_client(exchange)
         begin_ms = exchange.clock.now_ms() // MINUTE_MS * MINUTE_MS - 100 * MINUTE_MS
         window = {"interval": "1m", "startTime": begin_ms, "endTime": begin_ms + 90 * MINUTE_MS}
@@ -135,7 +144,7 @@ async def test_python_binance_reads_klines_of_all_three_venues(async_client):
 
 
 async def test_python_binance_streams_a_final_candle_on_the_market_route(async_client):
-    async with EmbeddedExchange(YOUNG) as exchange:
+    async with running() as exchange:
         manager = BinanceSocketManager(async_client(exchange))
         manager.FSTREAM_URL = exchange.futures.ws + "/"
         async with manager.futures_multiplex_socket(["ethusdt@kline_1m"]) as socket:

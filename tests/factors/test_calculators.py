@@ -24,6 +24,7 @@ from kit.factors.users import find_factors
 from kit.market import Market
 from kit.words import Interval, from_ms
 from tests.factors.builders import NEWEST_MS, STEP_MS, made_up, write_candles, write_market
+from tests.streamer.exchange_double import eventually
 
 RUN_TIME = from_ms(NEWEST_MS + STEP_MS)
 CONFIG = json.dumps({"trade_type": "usdt_perp", "interval": "5m", "num_candles": 150})
@@ -153,10 +154,23 @@ async def test_a_module_that_raises_is_told_with_symbol_and_run_time_and_the_oth
     assert [log["problem"] for log in logs if log["event"] == "factor.failed"] == told
 
 
-async def test_a_module_that_takes_longer_than_its_share_of_the_period_is_left_out(package, candles_frame):
+class HeldClock:
+    """Stands in for ``time`` where shares of the period are counted: the machine's own pauses are nobody's share."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+async def test_a_module_that_takes_longer_than_its_share_of_the_period_is_left_out(package, candles_frame, monkeypatch):
+    clock = HeldClock()
+    monkeypatch.setattr("kit.calculators.runner.time", clock)
     signals = find_factors([("Slow", 1), ("PctChg", 2)], package).signals
     runner = SignalRunner(signals, budget_s=4.0)
     runner.submit(dict.fromkeys(NAMES, candles_frame), newest_only=True)
+    await eventually(lambda: runner._call is not None and runner._call.task.signal.name == "Slow")
+    clock.now += 2.1
     values = await asyncio.to_thread(runner.join)
     assert [(symbol, *columns) for symbol, columns in values.items()] == [(name, "PctChg_2") for name in NAMES]
     (sentence,) = runner.problems.sentences("now")

@@ -8,12 +8,14 @@ import resource
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosedError
 
+from kit.budget import WeightBudget
 from kit.budget.store import Store
 from kit.buffer.exchange_info import ExchangeInfoStore
 from kit.buffer.files import write_atomically
@@ -24,7 +26,7 @@ from kit.buffer.states import MAX_BYTES as MAX_STATES_BYTES
 from kit.buffer.states import States, load_states
 from kit.config import load_config
 from kit.dialect.hosts import Endpoints, host_of
-from kit.dialect.rest import RestClient, budget_of
+from kit.dialect.rest import RestClient
 from kit.errors import BadAnswerError, ConfigError, ExchangeError, FolderError, FolderNotWritableError
 from kit.notify.attempt import deliver
 from kit.notify.targets import Target
@@ -65,7 +67,9 @@ def bomb() -> bytes:
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[RestClient]:
     host = host_of(Venue.UM, Endpoints(rest=url))
-    async with RestClient(host, budget_of(host)) as client:
+    # A window that does not turn, and the patience of a busy machine: a refusal is of what came.
+    budget = WeightBudget(host.pool, window=timedelta(days=1_000_000))
+    async with RestClient(host, budget, timeout=timedelta(seconds=60)) as client:
         yield client
 
 
@@ -122,7 +126,7 @@ async def test_a_frame_above_the_bound_ends_the_connection_instead_of_filling_me
 
     async with serve(flood, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        socket = await open_socket(f"ws://127.0.0.1:{port}/stream", None, Timing())
+        socket = await open_socket(f"ws://127.0.0.1:{port}/stream", None, Timing(open_within_s=60.0))
         with pytest.raises(ConnectionClosedError, match="1009"):
             await socket.recv()
 
@@ -139,7 +143,7 @@ async def test_a_chat_service_that_answers_without_end_is_not_read_to_the_end():
 
     async with answering(answer) as url:
         target = Target("dingding.error", url, url="dingtalk://0a1b2c3d4e5f60718293a4b5c6d7e8f9/")
-        verdict = await asyncio.to_thread(deliver, target, "title", "body", 10)
+        verdict = await asyncio.to_thread(deliver, target, "title", "body", 60)
     assert (verdict.ok, verdict.error) == (False, "an answer without errcode")
 
 

@@ -111,7 +111,10 @@ def test_idle_connections_lock_nobody_out_and_take_few_threads(address):
         for _ in range(10 * PLACES):
             stack.enter_context(socket.create_connection((address.host, address.port)))
         assert value_of(get(address), "asked") == 1
-        assert threading.active_count() - before <= PLACES
+        deadline = time.monotonic() + 60
+        while threading.active_count() - before > PLACES:  # those of the connections that were cut are just ending
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_who_sends_slowly_is_cut_when_the_time_is_over(address, monkeypatch):

@@ -18,16 +18,17 @@ from kit.config import load_config
 from kit.errors import BannedError
 from kit.exchange_clock import read_local
 from kit.words import Interval, from_ms, newest_run_time_ms, to_ms
-from tests.builders import folder_in
+from tests.builders import folder_in, unhurried
 
-MARKET = "usdt_perp_1d"  # so long that no test runs over a close and its patience, but at midnight
+MARKET = "usdt_perp_1d"
 
 
 @pytest.fixture
 def base_dir(tmp_path):
     path = tmp_path / "market"
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"interval": "1d", "trade_type": "usdt_perp", "num_candles": 100}))
+    config = {"interval": "1d", "trade_type": "usdt_perp", "num_candles": 100, **unhurried(Interval.D1)}
+    (path / "config.json").write_text(json.dumps(config))
     return path
 
 
@@ -64,7 +65,8 @@ def ledger(base_dir):
 
 @pytest.fixture
 def due(time):
-    return from_ms(newest_run_time_ms(to_ms(time.now() - timedelta(seconds=18)), Interval.D1))
+    patience = timedelta(seconds=sum(unhurried(Interval.D1).values()))
+    return from_ms(newest_run_time_ms(to_ms(time.now() - patience), Interval.D1))
 
 
 def record(run_time, missing=(), excused=None) -> LedgerRecord:

@@ -6,6 +6,7 @@ is the cold start by REST); so the whole takes 75 to 130 s whenever it begins.
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import threading
@@ -41,6 +42,12 @@ def two_closes() -> tuple[int, int]:
     past = now - now % MINUTE_MS
     first = past if now - past < YOUNG_MINUTE_MS else past + MINUTE_MS
     return first, first + MINUTE_MS
+
+
+def audited(outcome: Outcome) -> int:
+    """How many symbols a period's work has looked at once more because it was their turn, as its log tells."""
+    told = [json.loads(line) for line in outcome.err.splitlines() if line.startswith("{")]
+    return sum(int(each["symbols"]) for each in told if each["event"] == "audit.done")
 
 
 def klines_asked(double: Double, since: int = 0) -> list[tuple[str, int]]:
@@ -101,6 +108,7 @@ class Examination:
         self.finals_by_stream: dict[str, set[str]] = {}
         self.streamer_log = ""
         self.streamer_end: Outcome | None = None
+        self.ended_ms = 0
         self.watched: Watcher | None = None
 
     def periods(self, *more: str, but: str = "") -> dict[str, subprocess.Popen[str]]:
@@ -147,6 +155,7 @@ class Examination:
             self.asked_again = klines_asked(self.double, mark)
         restarted.send_signal(signal.SIGTERM)
         self.streamer_end = self.product.outcome(restarted, LEAVES_WITHIN_S)
+        self.ended_ms = now_ms()
 
     def _kill_in_the_download(self, process: subprocess.Popen[str]) -> None:
         give_up = time.monotonic() + 30
@@ -220,7 +229,7 @@ def test_no_candle_of_the_window_is_lacking(examined: Examination, trade_type: s
     due = examined.due(trade_type, examined.closes[1]).values()
     # Candles that were streamed since push out old ones, where all this took until the next close.
     later = (frame["begin_ms"].max() + MINUTE_MS - examined.closes[1]) // MINUTE_MS  # type: ignore[operator]
-    assert later in (0, 1, 2)
+    assert 0 <= later <= (examined.ended_ms - examined.closes[1]) // MINUTE_MS
     assert not_stored(frame, due, "1m", examined.closes[1], NUM_CANDLES - later) == []
 
 
@@ -275,8 +284,9 @@ def test_the_second_period_downloads_only_what_no_stream_brought(examined: Exami
 def test_repeating_a_complete_period_asks_for_no_candle_but_an_unconfirmed_gap(examined: Examination) -> None:
     holes = {one.symbol for v in examined.double.listed.values() for one in v.values() if one.hole_ms[1]}
     holes.add("LATERUSDT")  # before its first candle there is one, which takes two answers a minute apart as well
-    assert [(symbol, rows) for symbol, rows in examined.asked_again if symbol not in holes] == []
-    assert sum(rows for _, rows in examined.asked_again) == 0
+    beyond = [(symbol, rows) for symbol, rows in examined.asked_again if symbol not in holes or rows]
+    # Each hour every symbol is looked at once more, in turns: one's turn may have come just then.
+    assert len(beyond) == sum(map(audited, examined.again.values())), beyond
 
 
 @slow
@@ -315,7 +325,7 @@ def test_seconds_of_spot_are_complete_across_a_network_failure(tmp_path: Path) -
     past = close - 60 * MINUTE_MS, close - 30 * MINUTE_MS
     with Double(past, seed="1s", weight_limit=6000) as double, Product(tmp_path) as product:
         double.lists_subscriptions = True
-        base = product.base("spot_1s", interval="1s", trade_type="usdt_spot", num_candles=100, keep_symbols=SPOT_KEPT,
+        base = product.base("spot_1s", interval="1s", trade_type="usdt_spot", num_candles=300, keep_symbols=SPOT_KEPT,
                             endpoints={"rest": double.rest_url, "ws": double.ws_urls["spot"]})  # fmt: skip
         streamer = product.start("streamer", base)
         product.until(streamer, "connection.open")
@@ -338,6 +348,6 @@ def test_seconds_of_spot_are_complete_across_a_network_failure(tmp_path: Path) -
         later = (
             max(frame["begin_ms"].to_list()) + 1000 - run_ms
         ) // 1000  # seconds streamed since then push out old ones
-        assert 0 <= later < 60
-        assert not_stored(frame, [listed[s] for s in SPOT_KEPT], "1s", run_ms, 100 - later) == []
+        assert 0 <= later < 250
+        assert not_stored(frame, [listed[s] for s in SPOT_KEPT], "1s", run_ms, 300 - later) == []
         assert double.broken_rules == []

@@ -43,8 +43,9 @@ class KeepingWriter:
         return self.candles.get((candle.symbol, candle.begin_ms), candle) != candle
 
     def flush(self) -> Result:
-        if self.refuse is not None:
-            raise self.refuse
+        refusal = self.refuse  # once: the test changes it from another thread
+        if refusal is not None:
+            raise refusal
         batch = self._unwritten[:]
         self.written.append(batch)
         del self._unwritten[: len(batch)]

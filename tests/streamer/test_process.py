@@ -29,7 +29,8 @@ STARTS_WITHIN_S = 60
 
 def configure(base_dir: Path, exchange: EmbeddedExchange | None = None, **changes) -> Path:
     base_dir.mkdir(parents=True, exist_ok=True)
-    config = {"interval": "1s", "trade_type": "usdt_spot", "num_socket_listeners": 3}
+    # Patient with an exchange that shares its processor with all of this: each question is asked once.
+    config = {"interval": "1s", "trade_type": "usdt_spot", "num_socket_listeners": 3, "http_timeout_sec": 60}
     if exchange is not None:
         config["endpoints"] = {"rest": exchange.spot.rest, "ws": exchange.spot.ws}
     (base_dir / "config.json").write_text(json.dumps(config | changes))
@@ -83,7 +84,7 @@ def periods(base_dir: Path) -> int:
 
 def whole_periods(base_dir: Path, exchange: EmbeddedExchange) -> int:
     """In how many periods there is a candle of every symbol that its three connections have subscribed."""
-    if len(exchange.connections) < 3:
+    if len(exchange.connections) < 3 or not all(connection.streams for connection in exchange.connections):
         return 0
     streams = {name for connection in exchange.connections for name in connection.streams}
     begins = [begin_ms for _, begin_ms in stored(base_dir)]
@@ -107,8 +108,9 @@ async def test_candles_on_disk_are_the_exchanges_and_a_restart_goes_on_without_a
     async with streaming(base_dir):
         await eventually(lambda: periods(base_dir) >= 3)
     first = stored(base_dir)
+    enough = len({begin for _, begin in first}) + 2
     async with streaming(base_dir):
-        await eventually(lambda: periods(base_dir) >= len({begin for _, begin in first}) + 2)
+        await eventually(lambda: periods(base_dir) >= enough and whole_periods(base_dir, exchange) >= 1)
     candles = stored(base_dir)
     assert {key: candles[key] for key in first} == first
     assert all(value == truth(exchange, symbol, begin_ms) for (symbol, begin_ms), value in candles.items())
