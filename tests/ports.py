@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from collections.abc import Iterator
 PICKED_FROM = range(20_000, 32_768)
 """Below what Linux hands out for port 0 and for each connection's own end: there a port that was free a moment ago, or
 whose server was just killed, is soon somebody else's."""
+WORKERS = 8
 
 
 def free_port() -> int:
-    """A port on loopback that nobody has, and that nobody is given without asking for it by its number."""
-    ports = list(PICKED_FROM)
+    """A port on loopback that nobody has, and that nobody is given without asking for it by its number: each worker of
+    pytest-xdist picks among ports of its own, for a server may take long to listen on what was picked for it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(PICKED_FROM[worker % WORKERS :: WORKERS])
     random.SystemRandom().shuffle(ports)  # of each process its own order, whatever seeds the others
     return next(port for port in ports if _is_free(port))
 

@@ -173,7 +173,7 @@ async def test_a_wrong_final_of_any_symbol_is_found_within_a_turn_of_the_audits(
 
 
 async def test_of_two_different_finals_the_one_that_rest_confirms_is_read_after_the_next_period(tmp_path: Path) -> None:
-    async with beside(tmp_path, symbols=3, config={"num_candles": 5}) as at:
+    async with beside(tmp_path, symbols=3, config={"num_candles": 60}) as at:  # no audit's turn soon
         run_ms = at.run_ms(2)
         await at.run(run_ms)
         wrong = candle("ETHUSDT", run_ms, variant=5)

@@ -56,7 +56,7 @@ async def beside(stack: AsyncExitStack, place: Path, skew_ms: int, **keys: objec
     return Beside(exchange, base_dir)
 
 
-@pytest.mark.parametrize(("exchange_ms", "local_ms"), [(250, 0), (3_000, -HOUR), (-3_000, HOUR)])
+@pytest.mark.parametrize(("exchange_ms", "local_ms"), [(100, 0), (3_000, -HOUR), (-3_000, HOUR)])
 async def test_a_period_is_that_of_the_exchanges_clock_and_its_record_says_how_far_ours_is_off(
     tmp_path: Path, exchange_ms: int, local_ms: int
 ) -> None:
@@ -67,8 +67,8 @@ async def test_a_period_is_that_of_the_exchanges_clock_and_its_record_says_how_f
         assert code == 0, logs
         assert record["complete"] is True
         run_ms = to_ms(datetime.fromisoformat(str(record["run_time"])))
-        assert run_ms in (first, at.closes())
-        assert abs(int(record["clock_offset_ms"]) - (exchange_ms - local_ms)) < 240
+        assert run_ms in range(first, at.closes() + 1, MINUTE)
+        assert abs(int(record["clock_offset_ms"]) - (exchange_ms - local_ms)) < 390  # half of what an answer took
         assert ("clock.off" in logs) == (abs(exchange_ms - local_ms) > 500)
         at.only_final_ones()
         for moment in ("started_at", "completed_at"):

@@ -51,7 +51,7 @@ def test_what_one_process_learned_every_reader_of_the_machine_goes_by():
     budget.close()
     view = known_clock("futures")
     assert view is not None
-    assert abs(view.offset_ms - 3_600_000) <= 2
+    assert abs(view.offset_ms - 3_600_000) < 1_000  # the two clocks are read one after the other
     assert abs(to_ms(now_time()) - here.wall_ms - 3_600_000) < 60_000
     assert 0 < to_ms(next_run_time("1m")) - here.wall_ms - 3_600_000 < 130_000
 

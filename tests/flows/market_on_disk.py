@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,14 @@ from kit import Market
 from kit.embedded_exchange import EmbeddedExchange, Settings
 from kit.words import Candle, Interval, Venue, from_ms
 from tests.builders import MINUTE
+from tests.ports import nobodys_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 CANDLES = 120
+INTO_THE_MINUTE_MS = 20_000
+"""Where in its minute the exchange's clock begins: no close passes between two lines of a test, whenever it is run."""
 
 
 @dataclass
@@ -66,6 +70,7 @@ class Beside:
 def write_config(base_dir: Path, rest: str, ws: str, **more: object) -> None:
     """A market of 1m USDT perpetuals with a small window."""
     config = {"interval": "1m", "trade_type": "usdt_perp", "num_candles": CANDLES}
+    config |= {"http_timeout_sec": 60}  # exchange and period share this process, which may stand still
     config |= {"endpoints": {"rest": rest, "ws": ws}}
     base_dir.mkdir(parents=True, exist_ok=True)
     (base_dir / "config.json").write_text(json.dumps(config | more), encoding="utf-8")
@@ -76,6 +81,15 @@ async def beside(
     path: Path, *, symbols: int = 5, config: dict[str, object] | None = None, **settings: Any
 ) -> AsyncIterator[Beside]:
     """An exchange that runs, and a base directory with its config."""
+    settings = {"skew_ms": INTO_THE_MINUTE_MS - time.time_ns() // 1_000_000 % MINUTE} | settings
     async with EmbeddedExchange(Settings(symbols=symbols, history_days=3, **settings)) as exchange:
         write_config(path / "m", exchange.futures.rest, exchange.futures.ws, **(config or {}))
         yield Beside(exchange, path / "m")
+
+
+@contextmanager
+def nobody_there(base_dir: Path, **config: object) -> Iterator[None]:
+    """The exchange is out of reach. On the port of one that has ended another test's may answer."""
+    with nobodys_port() as port:
+        write_config(base_dir, f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", **config)
+        yield

@@ -15,7 +15,7 @@ from kit.buffer.ledger import Ledger
 from kit.buffer.states import load_states
 from kit.words import from_ms
 from tests.builders import MINUTE, candle, candles, stream
-from tests.flows.market_on_disk import CANDLES, beside
+from tests.flows.market_on_disk import CANDLES, beside, nobody_there
 
 DAY_MS = 1440 * MINUTE
 
@@ -24,7 +24,7 @@ DAY_MS = 1440 * MINUTE
 async def test_nothing_is_dropped_or_compacted_by_a_clock_that_nobody_confirms(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, ahead_ms: int
 ) -> None:
-    config = {"candle_close_timeout_sec": 0.5, "http_timeout_sec": 1}
+    config: dict[str, object] = {"candle_close_timeout_sec": 0.5}
     async with beside(tmp_path, symbols=3, config=config) as at:
         run_ms = at.run_ms()
         await at.run(run_ms)
@@ -36,7 +36,8 @@ async def test_nothing_is_dropped_or_compacted_by_a_clock_that_nobody_confirms(
     monkeypatch.setenv("BMAC_STATE_DIR", str(tmp_path_factory.mktemp("booted")))
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + ahead_ms * 1_000_000)
-    outcome = await at.run((run_ms + ahead_ms) // MINUTE * MINUTE)
+    with nobody_there(at.base_dir, **config):
+        outcome = await at.run((run_ms + ahead_ms) // MINUTE * MINUTE)
     assert not outcome.record.complete
     assert at.stored(["BTCUSDT", "ETHUSDT", "SOLUSDT"]) == stored
     assert market.ready(from_ms(run_ms)) == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
@@ -52,7 +53,7 @@ async def test_nothing_is_dropped_or_compacted_by_a_clock_that_nobody_confirms(
 async def test_what_the_streamer_still_writes_is_not_sealed_by_a_clock_that_nobody_confirms(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = {"candle_close_timeout_sec": 0.5, "http_timeout_sec": 1}
+    config: dict[str, object] = {"candle_close_timeout_sec": 0.5}
     async with beside(tmp_path, symbols=3, config=config) as at:
         run_ms = at.run_ms()
         await at.run(run_ms)
@@ -64,7 +65,8 @@ async def test_what_the_streamer_still_writes_is_not_sealed_by_a_clock_that_nobo
     wall_ns = (last_ms + 4 * MINUTE) * 1_000_000
     monkeypatch.setattr(time, "time_ns", lambda: wall_ns)
     writer = stream(folder, candles(["BTCUSDT", "ETHUSDT"], run_ms, (last_ms - run_ms) // MINUTE))
-    await at.run(last_ms + 4 * MINUTE)
+    with nobody_there(at.base_dir, **config):
+        await at.run(last_ms + 4 * MINUTE)
     assert writer.add(candle("SOLUSDT", last_ms - MINUTE), last_ms + 900, last_ms + 910)
     writer.flush()
     assert market.ready(from_ms(last_ms)) == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}

@@ -19,7 +19,7 @@ from kit.buffer.read import current_view
 from kit.errors import DamagedFileError, FolderError
 from kit.words import to_ms
 from tests.builders import MINUTE, NOON, candle, candles, folder_in, stream
-from tests.flows.market_on_disk import CANDLES, Beside, beside
+from tests.flows.market_on_disk import CANDLES, Beside, beside, nobody_there
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
@@ -89,13 +89,15 @@ async def test_a_file_that_is_named_for_the_future_is_put_aside_and_the_window_s
 async def test_no_file_is_put_aside_by_a_clock_that_nobody_confirms(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with beside(tmp_path, symbols=2, config={"candle_close_timeout_sec": 0.5, "http_timeout_sec": 1}) as at:
+    config: dict[str, object] = {"candle_close_timeout_sec": 0.5}
+    async with beside(tmp_path, symbols=2, config=config) as at:
         run_ms = at.run_ms()
         await at.run(run_ms)
         sound = at.stored(["BTCUSDT"])
     monkeypatch.setenv("BMAC_STATE_DIR", str(tmp_path_factory.mktemp("booted")))
     monkeypatch.setattr(time, "time_ns", lambda: (run_ms - 7 * 86_400_000) * 1_000_000)  # an empty battery
-    await at.run(run_ms)
+    with nobody_there(at.base_dir, **config):
+        await at.run(run_ms)
     assert put_aside_in(at) == []
     assert at.stored(["BTCUSDT"]) == sound
 

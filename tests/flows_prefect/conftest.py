@@ -14,6 +14,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,13 +117,24 @@ class Server:
             self.process.wait(60)
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Post to the server's API. TimeoutError when it takes too long: to ``wait_for`` that is a look like others."""
+        """Post to the server's API. TimeoutError when it takes too long: to ``wait_for`` that is a look like others.
+
+        Asks again after a 503, as Prefect's own client does: SQLite was held by another for too long.
+        """
         request = urllib.request.Request(  # noqa: S310 - http
             f"{self.env['PREFECT_API_URL']}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as answer:  # noqa: S310 - http
-            content = answer.read()
-            return json.loads(content) if content else None
+        deadline = time.monotonic() + ANSWER_WITHIN_SEC
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as answer:  # noqa: S310 - http
+                    content = answer.read()
+                    return json.loads(content) if content else None
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                time.sleep(1)
+        raise TimeoutError(f"{path}: 503 for {ANSWER_WITHIN_SEC:.0f} s")
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -27,8 +27,11 @@ async def main(path, busy_sec):
     cycle.append(cycle)
     del failed, cycle
     await holder.execute("BEGIN IMMEDIATE")
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    await waiter.set_trace_callback(lambda _: loop.call_soon_threadsafe(begun.set))
     waiting = asyncio.create_task(waiter.execute("INSERT INTO t VALUES (2)"))
-    await asyncio.sleep(0.5)
+    await begun.wait()
+    await asyncio.sleep(0.5)  # from its first step to the lock
     garbage = [[] for _ in range(10_000)]  # what the collector comes for
     await asyncio.sleep(1)
     await holder.rollback()

@@ -159,9 +159,9 @@ def test_periods_keep_their_time_while_the_server_is_killed_and_are_shown_when_i
     # None was lost but those that a machine which stood still let pass, and the worker told; and none was done twice.
     assert all(after - before == (1 + skipped.get(after, 0)) * period for before, after in pairwise(regular))
     assert all(len(starts[run_time]) == 1 for run_time in regular)
-    assert usual_lateness(starts, set(regular[1:])) < timedelta(seconds=0.25)  # 0.007 s on one busy core
-    for without_a_server in (meanwhile, stopped):
-        assert usual_lateness(starts, without_a_server) < timedelta(seconds=1)
+    # Milliseconds on one busy core; a server in the way would cost its time-outs.
+    for which in (set(regular[1:]), meanwhile, stopped):
+        assert usual_lateness(starts, which) < period / 4
 
 
 def test_a_flow_in_a_process_of_its_own_does_the_work_and_ends_in_a_named_state(

@@ -47,13 +47,15 @@ UNLIMITED_WEIGHT = 1_000_000  # what a 1s market of this size needs of it is the
 
 @dataclass(frozen=True)
 class Plan:
-    """``total_s``: after the first fill. ``leak``: the streamer forgets to close and to free (``streamer_process``)."""
+    """``total_s``: after the first fill. ``leak``: the streamer forgets to close and to free (``streamer_process``).
+    ``look_s``: how often the figures are taken."""
 
     total_s: float = 600.0
     symbols: int = 300
     num_candles: int = 300
     rotate_s: float = 120.0
     leak: bool = False
+    look_s: float = 1.0
 
     @property
     def compared(self) -> Thirds:
@@ -180,7 +182,7 @@ def _watch(
                 observed.happened.append(f"{at_s:.0f} s: {next(life)()}")
             except ControlError as error:
                 observed.problems.append(str(error))
-        time.sleep(max(0.0, 1.0 - (time.monotonic() - began - at_s)))
+        time.sleep(max(0.0, plan.look_s - (time.monotonic() - began - at_s)))
 
 
 def _hear(observed: Observed, reader: Child, at_s: float) -> None:

@@ -11,7 +11,7 @@ from tests.soak.census import grown
 from tests.soak.many_periods import EVERY
 from tests.soak.stage import write_config
 
-pytestmark = pytest.mark.xdist_group("soak")
+pytestmark = [pytest.mark.xdist_group("soak"), pytest.mark.timeout(900)]  # each look has its own, shorter time
 
 SETTLED, LOOKS, LOOKS_TO_FIND = 1, 4, 2
 ALLOWED = 5
@@ -24,7 +24,7 @@ def looks(scratch, count: int, *options: str) -> list[dict[str, Any]]:
         write_config(scratch / "market", exchange.line(90)["spot"], 20)
         periods = ["tests.soak.many_periods", str(count * EVERY), str(scratch / "market"), *options]
         with Child("periods", periods, scratch) as worker:
-            return [worker.line(120) for _ in range(count)]
+            return [worker.line(240) for _ in range(count)]
 
 
 def test_the_work_of_many_periods_leaves_nothing_in_the_process(tmp_path):

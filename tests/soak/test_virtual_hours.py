@@ -10,7 +10,7 @@ import pytest
 from tests.bench.processes import Child
 from tests.soak.census import grown
 
-pytestmark = pytest.mark.xdist_group("soak")
+pytestmark = [pytest.mark.xdist_group("soak"), pytest.mark.timeout(900)]  # each hour has its own, shorter time
 
 HOURS, HOURS_TO_FIND = 4, 3
 SETTLED, ALLOWED = 2, 5
@@ -20,7 +20,7 @@ HAPPENS = ("opened", "lost", "refused", "rotated", "written")
 
 def hours(scratch, count: int, *options: str) -> list[dict[str, Any]]:
     with Child("hours", ["tests.soak.virtual_hours", str(count), *options], scratch) as player:
-        return [player.line(120) for _ in range(count)]
+        return [player.line(240) for _ in range(count)]
 
 
 def test_nothing_in_a_streamer_grows_from_hour_to_hour_whatever_happens_to_it(tmp_path):
