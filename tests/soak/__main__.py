@@ -20,7 +20,7 @@ from rich.table import Table
 from tests.bench.__main__ import machine
 from tests.bench.processes import BenchError
 from tests.soak.stage import Observed, Plan, observe
-from tests.soak.verdict import Span, Verdict, grown, medians
+from tests.soak.verdict import Span, Verdict, grown, of_both
 
 
 def main() -> int:
@@ -69,7 +69,7 @@ def show(plan: Plan, observed: Observed, verdicts: list[Verdict], load: str) -> 
     """The table, and what happened."""
     compared = plan.compared
     table = Table(title=f"Soak: {plan.symbols} symbols at 1s, {plan.total_s:.0f} s", caption=load, title_justify="left")
-    spans = (f"median {_word(compared.first)}", f"median {_word(compared.last)}")
+    spans = (_word(compared.first), _word(compared.last))
     for heading in ("figure", *spans, "growth", "", "as measured"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
     words = {True: "[green]flat[/]", False: "[red bold]GROWS[/]", None: "[red]not measured[/]"}
@@ -92,7 +92,7 @@ def show(plan: Plan, observed: Observed, verdicts: list[Verdict], load: str) -> 
 
 def _yardsticks(plan: Plan, observed: Observed) -> list[str]:
     """How fast the machine was: times are corrected by it, so that its other work is not taken for growth."""
-    found = {name: medians(series, plan.compared) for name, series in observed.recorder.yardsticks.items()}
+    found = {name: of_both(series, plan.compared) for name, series in observed.recorder.yardsticks.items()}
     return [
         f"The yardstick's {name}, the same work each second: {values[0]:.1f} ms, then {values[1]:.1f} ms "
         f"({values[1] / values[0] - 1:+.1%})"

@@ -16,6 +16,8 @@ MB = 1e6
 BY_TIME, BY_CPU = "time", "CPU"
 """The yardsticks: how long its work took, and how much of that it was on a core."""
 MEMORY, COUNT = Kind("MB"), Kind("")
+HANDLES = Kind("", typical=min)
+"""Who waits for a candle has a watch with three descriptors meanwhile; a leak leaves none of its own out."""
 TIME = Kind("ms", noise=5.0, yardstick=BY_TIME)
 """Times wander by some milliseconds with what else the machine does."""
 CPU = Kind("ms", noise=1.0, yardstick=BY_CPU)
@@ -56,7 +58,7 @@ class Recorder:
             memory, cpu = process.memory_full_info(), process.cpu_times()
             self.note(f"{name}: resident memory", MEMORY, at_s, memory.rss / MB)
             self.note(f"{name}: memory of its own", MEMORY, at_s, memory.uss / MB)
-            self.note(f"{name}: open files and sockets", COUNT, at_s, process.num_fds())
+            self.note(f"{name}: open files and sockets", HANDLES, at_s, process.num_fds())
             self.note(f"{name}: threads", THREADS, at_s, sum(word != ELASTIC for word in thread_names(process.pid)))
         self._note_cpu(name, at_s, cpu.user + cpu.system)
 

@@ -43,6 +43,14 @@ def test_a_peak_or_what_happens_between_the_thirds_is_no_growth_but_too_few_valu
     assert grown([few]) == ["x"]
 
 
+def test_what_is_open_for_a_moment_is_no_growth_but_one_more_that_stays_is():
+    files = Kind("", typical=min)
+    waits = [(second, 12 if second % (8 if second < 25 else 2) else 9) for second in range(40)]
+    assert judge("x", files, waits, COMPARED).flat is True
+    leak = [(second, value + (second > 25)) for second, value in waits]
+    assert judge("x", files, leak, COMPARED).flat is False
+
+
 def test_a_slow_leak_is_found_between_the_thirds():
     leaking = [(second, 100 + second / 4) for second in range(40)]
     verdict = judge("x", MB, leaking, COMPARED)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ALLOWED_GROWTH = 0.05
@@ -60,19 +60,21 @@ def thirds(total_s: float, *, warm_up_s: float, cycle_s: float) -> Thirds:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure. ``noise``: a difference of the medians up to this is none, however small the figure is.
+    """A kind of figure. ``noise``: a difference up to this is none, however small the figure is.
 
-    ``yardstick``: the one that it is corrected by; "" for what another process's work does not change.
+    ``yardstick``: the one that it is corrected by; "" for what another process's work does not change. ``typical``: the
+    value that stands for a third.
     """
 
     unit: str
     noise: float = 0.0
     yardstick: str = ""
+    typical: Callable[[Sequence[float]], float] = statistics.median
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Medians of both thirds. ``flat``: it grew by no more than is allowed; None: too few values to say.
+    """What stands for each third. ``flat``: it grew by no more than is allowed; None: too few values to say.
 
     ``as_measured``: the growth of what was corrected by a yardstick, without that.
     """
@@ -92,8 +94,8 @@ class Verdict:
 
 def judge(name: str, kind: Kind, series: Series, compared: Thirds, yardstick: Series = ()) -> Verdict:
     """The verdict on one figure; ``yardstick``: the values of its own, in the order of time."""
-    plain = medians(series, compared)
-    judged = medians(corrected(series, yardstick, compared), compared) if kind.yardstick else plain
+    plain = of_both(series, compared, kind.typical)
+    judged = of_both(corrected(series, yardstick, compared), compared, kind.typical) if kind.yardstick else plain
     if plain is None or judged is None:
         return Verdict(name, kind.unit)
     before, after = judged
@@ -102,12 +104,14 @@ def judge(name: str, kind: Kind, series: Series, compared: Thirds, yardstick: Se
     return Verdict(name, kind.unit, before, after, flat, as_measured)
 
 
-def medians(series: Series, compared: Thirds) -> tuple[float, float] | None:
-    """Of both thirds; None where one has too few values."""
+def of_both(
+    series: Series, compared: Thirds, typical: Callable[[Sequence[float]], float] = statistics.median
+) -> tuple[float, float] | None:
+    """What stands for each of both thirds; None where one has too few values."""
     first, last = compared.first.of(series), compared.last.of(series)
     if min(len(first), len(last)) < ENOUGH:
         return None
-    return statistics.median(first), statistics.median(last)
+    return typical(first), typical(last)
 
 
 def corrected(series: Series, yardstick: Series, compared: Thirds) -> Series:
