@@ -62,3 +62,6 @@ class VirtualTime:
 
     def time(self) -> float:
         return self.time_ns() / 1e9
+
+    def clock_gettime_ns(self, _clock: int) -> int:
+        return round(self.monotonic() * 1e9)

@@ -69,11 +69,7 @@ CHATTER_S = 5
 class Clocks(VirtualTime):
     """What else is asked of ``time``."""
 
-    CLOCK_MONOTONIC = CLOCK_BOOTTIME = time.CLOCK_MONOTONIC
     process_time = staticmethod(time.process_time)
-
-    def clock_gettime_ns(self, _clock: int) -> int:
-        return round(self.monotonic() * 1e9)
 
 
 class InTurn(ThreadPoolExecutor):
