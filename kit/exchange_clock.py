@@ -31,6 +31,11 @@ OFF_MS = 500
 WELL_MS = 300
 """Below this it is well again. Between the two nothing changes, so that an offset at the border tells once."""
 
+SAME_MOMENT_MS = 1.0
+"""Two clocks read within this count as read at once; it takes a microsecond, unless the process is stopped between."""
+READINGS = 5
+"""After so many the machine is too slow for better."""
+
 JUMP_MS = 250
 """A wall clock that moved so much more or less than the steady one was set; NTP's slewing is 0.5 ms a second."""
 
@@ -52,8 +57,12 @@ class Offset(NamedTuple):
 
 
 def read_local() -> Local:
-    """This machine's clocks now."""
-    return Local(time.time_ns() // 1_000_000, int(steady_ms()), BOOT)
+    """This machine's clocks, both at the same moment: whoever is stopped between the two readings reads again."""
+    for _ in range(READINGS):
+        began_ms, wall_ms, ended_ms = steady_ms(), time.time_ns() // 1_000_000, steady_ms()
+        if ended_ms - began_ms < SAME_MOMENT_MS:
+            break
+    return Local(wall_ms, int(began_ms), BOOT)
 
 
 def steady_ms() -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,3 +126,34 @@ def test_the_clocks_of_this_machine_are_read_as_they_are():
     assert first.boot == second.boot
     assert first.steady_ms <= second.steady_ms
     assert first.wall_ms > NOON - 365 * DAY
+
+
+class Stopped:
+    """A ``time`` of a process that stands still before some of its readings, for so many milliseconds each."""
+
+    def __init__(self, pauses_ms: Iterator[int]) -> None:
+        self.pauses_ms = pauses_ms
+        self.passed_ms = 0
+
+    def _now_ns(self) -> int:
+        self.passed_ms += next(self.pauses_ms)
+        return self.passed_ms * 1_000_000
+
+    def time_ns(self) -> int:
+        return NOON * 1_000_000 + self._now_ns()
+
+    def clock_gettime_ns(self, _clock: int) -> int:
+        return self._now_ns()
+
+
+@pytest.mark.parametrize("pauses_ms", [(0, 92, 0), (0, 0, 92), (0, 400, 400, 0, 92, 0)])
+def test_both_clocks_are_of_one_moment_though_the_process_is_stopped_between_them(monkeypatch, pauses_ms):
+    monkeypatch.setattr("kit.exchange_clock.time", Stopped(chain(pauses_ms, repeat(0))))
+    here = read_local()
+    assert here.wall_ms - NOON == here.steady_ms == sum(pauses_ms)
+
+
+def test_a_machine_that_is_too_slow_is_told_a_time_all_the_same(monkeypatch):
+    monkeypatch.setattr("kit.exchange_clock.time", Stopped(repeat(7)))
+    here = read_local()
+    assert here.wall_ms - NOON == here.steady_ms + 7
